@@ -1,0 +1,267 @@
+import { Alarm, type AlarmOwner, type TimerWheel } from '../clock/timer-wheel.js';
+import { type EncodedEvent, encodeComment } from '../event/encode.js';
+import type { ResolvedRouteOptions } from '../options/options.js';
+import type { Flushable, FlushQueue } from './flush-queue.js';
+import { MAX_WRITE_BYTES, Outbox, type PushResult } from './outbox.js';
+import type { ResponseListener, ResponseStream } from './response-stream.js';
+
+/** How a connection ended: everything was handed to the kernel, the client left, or it stalled. */
+export type ConnectionEnd = 'finished' | 'left' | 'stalled';
+
+/** The session that a connection belongs to. */
+export interface ConnectionOwner {
+  /** Called once, when the response is over. */
+  onConnectionEnd(connection: Connection, end: ConnectionEnd, error: Error | undefined): void;
+  /** The connection takes more after it did not: a paused source may go on. */
+  onConnectionReady(): void;
+}
+
+/** What all connections of an application share. */
+export interface ConnectionContext {
+  readonly wheel: TimerWheel;
+  readonly flushQueue: FlushQueue;
+}
+
+/**
+ *   waiting --open()--> open --end()--> ending --all written--> ended --> closed
+ *      |                  |                |                      |         ^
+ *      +------------------+----------------+-- the client leaves -+---------+
+ */
+type ConnectionState = 'waiting' | 'open' | 'ending' | 'ended' | 'closed';
+
+const NEW_BLOCK = '\n';
+
+/**
+ * One HTTP response that is attached to a session: what waits for it, when it is written, its heartbeat, and when it has stalled.
+ * It ends by itself and tells its owner; it knows nothing of the session's reasons.
+ */
+export class Connection implements AlarmOwner, ResponseListener, Flushable {
+  eventsSent = 0;
+  eventsDropped = 0;
+  bytesSent = 0;
+
+  #state: ConnectionState = 'waiting';
+  readonly #outbox: Outbox;
+  readonly #alarm = new Alarm(this);
+  /** The response takes no more until it drains. */
+  #blocked = false;
+  #flushing = false;
+  /** A source waits to be told that the connection takes more. */
+  #wanted = false;
+  #lastWriteAt = 0;
+  #endBy = Infinity;
+  /** Since when nothing has moved although something waits, and how much had moved by then. */
+  #stillSince = Infinity;
+  #stillAtBytes = 0;
+  #flushWaiters: (() => void)[] | undefined;
+
+  constructor(
+    private readonly owner: ConnectionOwner,
+    private readonly context: ConnectionContext,
+    private readonly options: Pick<ResolvedRouteOptions, 'heartbeat' | 'buffer'>,
+    private readonly response: ResponseStream,
+  ) {
+    this.#outbox = new Outbox(options.buffer.maxBytes, options.buffer.overflow);
+  }
+
+  /** Begins to watch the response; the owner hears at once of a client that has gone already. */
+  attach(): void {
+    this.response.listen(this);
+  }
+
+  /** Ours and what Node still holds, in bytes. */
+  get pendingBytes(): number {
+    const isWritten = this.#state !== 'waiting' && this.#state !== 'closed';
+    return this.#outbox.bytes + (isWritten ? this.response.writableLength : 0);
+  }
+
+  get isClosed(): boolean {
+    return this.#state === 'closed';
+  }
+
+  /** Whether a source may go on. */
+  get takesMore(): boolean {
+    return !this.#blocked && this.#outbox.bytes < MAX_WRITE_BYTES;
+  }
+
+  /** Asks for {@link ConnectionOwner.onConnectionReady}. */
+  tellWhenReady(): void {
+    this.#wanted = true;
+  }
+
+  /** Sends the headers, `openingLines` (which stand at the head of the first event's block) and what waits. */
+  open(openingLines: string): void {
+    this.response.open();
+    this.#state = 'open';
+    this.#lastWriteAt = this.context.wheel.clock.now();
+    if (openingLines) this.#write(openingLines, openingLines.length);
+    this.flush();
+    this.context.wheel.set(this.#alarm, this.#nextDeadline(this.#lastWriteAt));
+  }
+
+  /** Whether somebody else has answered the request in the meantime. */
+  get isTaken(): boolean {
+    return this.response.isTaken;
+  }
+
+  push(event: EncodedEvent): PushResult {
+    const result = this.#outbox.push(event);
+    if (typeof result === 'number') {
+      this.eventsDropped += result;
+      this.#scheduleFlush();
+    } else {
+      this.eventsDropped++;
+    }
+    return result;
+  }
+
+  /** Writes the owner's last words, then what waits, and ends the response; cuts it off after `withinMs`. */
+  end(lastWords: readonly EncodedEvent[], withinMs: number): void {
+    if (this.#state !== 'open') return;
+    for (const event of lastWords) this.#outbox.force(event);
+    this.#state = 'ending';
+    const now = this.context.wheel.clock.now();
+    this.#endBy = now + withinMs;
+    this.context.wheel.set(this.#alarm, this.#endBy);
+    this.flush();
+  }
+
+  /** Cuts the connection at once. */
+  destroy(): void {
+    if (this.#state === 'closed') return;
+    this.#close();
+    this.response.destroy();
+  }
+
+  /** Lets go of a response that was never opened: somebody else answers. */
+  release(): void {
+    if (this.#state === 'closed') return;
+    this.#close();
+    this.response.release();
+  }
+
+  /** Resolves when all that was pushed has been handed to the kernel, or the connection is closed. */
+  flushed(): Promise<void> {
+    this.flush();
+    if (this.#state === 'closed') return Promise.resolve();
+    return new Promise((resolve) => {
+      (this.#flushWaiters ??= []).push(resolve);
+      setImmediate(() => this.#settleFlushWaiters());
+    });
+  }
+
+  flush(): void {
+    this.#flushing = false;
+    if (this.#state !== 'open' && this.#state !== 'ending') return;
+    while (!this.#blocked) {
+      const slice = this.#outbox.take();
+      if (!slice) break;
+      this.eventsSent += slice.events;
+      this.#write(slice.chunk, slice.byteLength);
+    }
+    if (this.#state === 'ending' && this.#outbox.isEmpty) this.#finish();
+    else if (this.#wanted && !this.#blocked) this.#tellReady();
+  }
+
+  onDrain(): void {
+    this.#blocked = false;
+    this.#stillSince = Infinity;
+    this.#settleFlushWaiters();
+    this.flush();
+  }
+
+  onClose(finished: boolean, error: Error | undefined): void {
+    if (this.#state === 'closed') return;
+    this.#close();
+    this.owner.onConnectionEnd(this, finished ? 'finished' : 'left', error);
+  }
+
+  onAlarm(now: number): number {
+    if (this.response.isGone) this.onClose(false, undefined);
+    else if (now >= this.#endBy || this.#hasStalled(now)) this.#stall();
+    if (this.#state !== 'open') return this.#state === 'closed' ? Infinity : this.#endBy;
+    this.#settleFlushWaiters();
+    const { heartbeat } = this.options;
+    if (heartbeat && !this.#blocked && this.#outbox.isEmpty && now >= this.#lastWriteAt + heartbeat.intervalMs) {
+      const comment = encodeComment(heartbeat.comment);
+      this.#write(comment.text, comment.byteLength);
+    }
+    return this.#nextDeadline(now);
+  }
+
+  #nextDeadline(now: number): number {
+    const { heartbeat, buffer } = this.options;
+    const heartbeatAt = heartbeat ? Math.max(this.#lastWriteAt + heartbeat.intervalMs, now + 1) : Infinity;
+    const stillAt = (this.#stillSince === Infinity ? now : this.#stillSince) + buffer.stallTimeoutMs;
+    const flushedAt = this.#flushWaiters ? now + 1 : Infinity;
+    return Math.min(heartbeatAt, Math.max(stillAt, now + 1), flushedAt);
+  }
+
+  /** Notes since when nothing has moved; true when that is too long. */
+  #hasStalled(now: number): boolean {
+    if (this.#state !== 'open' || this.pendingBytes === 0) {
+      this.#stillSince = Infinity;
+      return false;
+    }
+    const moved = this.bytesSent - this.response.writableLength;
+    if (this.#stillSince === Infinity || moved !== this.#stillAtBytes) {
+      this.#stillSince = now;
+      this.#stillAtBytes = moved;
+    }
+    return now - this.#stillSince >= this.options.buffer.stallTimeoutMs;
+  }
+
+  #stall(): void {
+    this.destroy();
+    this.owner.onConnectionEnd(this, 'stalled', undefined);
+  }
+
+  #scheduleFlush(): void {
+    if (this.#flushing || this.#blocked || (this.#state !== 'open' && this.#state !== 'ending')) return;
+    this.#flushing = true;
+    this.context.flushQueue.add(this);
+  }
+
+  #write(chunk: string | Buffer, byteLength: number): void {
+    const now = this.context.wheel.clock.now();
+    this.bytesSent += byteLength;
+    this.#lastWriteAt = now;
+    if (this.response.write(chunk)) return;
+    this.#blocked = true;
+    if (this.#state !== 'open') return;
+    this.#hasStalled(now);
+    this.context.wheel.setNoLaterThan(this.#alarm, now + this.options.buffer.stallTimeoutMs);
+  }
+
+  #finish(): void {
+    this.#state = 'ended';
+    // the opening lines stand in a block that no event has closed
+    if (this.eventsSent === 0 && this.bytesSent > 0) this.#write(NEW_BLOCK, NEW_BLOCK.length);
+    this.response.end();
+  }
+
+  #tellReady(): void {
+    this.#wanted = false;
+    // a macrotask later, so that a source that never waits can't keep the event loop for itself
+    setImmediate(() => {
+      if (this.#state !== 'closed') this.owner.onConnectionReady();
+    });
+  }
+
+  #settleFlushWaiters(): void {
+    if (!this.#flushWaiters) return;
+    if (this.#state !== 'closed' && (this.#state === 'waiting' || this.pendingBytes > 0)) {
+      this.context.wheel.setNoLaterThan(this.#alarm, this.context.wheel.clock.now() + 1);
+      return;
+    }
+    const waiters = this.#flushWaiters;
+    this.#flushWaiters = undefined;
+    for (const resolve of waiters) resolve();
+  }
+
+  #close(): void {
+    this.#state = 'closed';
+    this.context.wheel.cancel(this.#alarm);
+    this.#settleFlushWaiters();
+  }
+}

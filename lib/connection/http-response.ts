@@ -1,0 +1,121 @@
+import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http';
+import type { Http2ServerRequest, Http2ServerResponse, ServerHttp2Stream } from 'node:http2';
+import type { Socket } from 'node:net';
+import type { ResponseListener, ResponseStream } from './response-stream.js';
+
+/** What a stream of events is sent with: WHATWG HTML 9.2.5 for the type; the others keep caches, compression and proxies from holding it back. */
+export const STREAM_HEADERS: OutgoingHttpHeaders = {
+  'Content-Type': 'text/event-stream',
+  'Cache-Control': 'no-cache, no-transform',
+  'X-Accel-Buffering': 'no',
+};
+
+/** A request and its response as Node has them, whichever framework stands above. */
+export interface HttpPair {
+  readonly request: IncomingMessage | Http2ServerRequest;
+  readonly response: ServerResponse | Http2ServerResponse;
+  /** Takes the response over from the framework, with the headers that the application has set; called once, before the headers go out. */
+  takeOver(): void;
+}
+
+/** The HTTP/2 stream under a response, if there is one. */
+export function http2Stream(response: HttpPair['response']): ServerHttp2Stream | undefined {
+  return 'stream' in response ? response.stream : undefined;
+}
+
+/** Sends the headers of a stream, with status 200 also for POST: a client takes no other for a stream. */
+export function sendHead(http: HttpPair): void {
+  http.takeOver();
+  const response = http.response as ServerResponse;
+  response.removeHeader('Content-Length');
+  for (const [name, value] of Object.entries(STREAM_HEADERS)) response.setHeader(name, value as string);
+  // writeHead, not statusCode: `on-headers` hooks of middleware (sessions, cookies) run there
+  response.writeHead(200);
+}
+
+/**
+ * A {@link ResponseStream} over `node:http` or `node:http2`. What each kind of end looks like in Node differs (a FIN, an RST, a
+ * half-close, a reset stream); the first of the response's and the socket's `close` is taken, and the other not listened to any more.
+ */
+export class HttpResponse implements ResponseStream {
+  readonly #response: ServerResponse;
+  readonly #stream: ServerHttp2Stream | undefined;
+  /** HTTP/1.1 only: one stream at a time holds a socket, so this is one listener per socket; HTTP/2 streams tell reliably themselves. */
+  readonly #socket: Socket | undefined;
+  #listener: ResponseListener | undefined;
+
+  constructor(private readonly http: HttpPair) {
+    // the compatibility API of node:http2 has the methods of ServerResponse that are used here
+    this.#response = http.response as ServerResponse;
+    this.#stream = http2Stream(http.response);
+    this.#socket = this.#stream ? undefined : (this.#response.socket ?? undefined);
+  }
+
+  get writableLength(): number {
+    return this.#response.writableLength;
+  }
+
+  get isGone(): boolean {
+    if (this.#stream) return this.#stream.destroyed || this.#stream.closed;
+    return this.#response.destroyed || this.#socket === undefined || this.#socket.destroyed;
+  }
+
+  get isTaken(): boolean {
+    return this.#response.headersSent || this.#response.writableEnded;
+  }
+
+  listen(listener: ResponseListener): void {
+    this.#listener = listener;
+    // a response without an 'error' listener turns a late write into an uncaughtException; the end itself comes as 'close'
+    this.#response.on('error', this.#onError);
+    this.#response.on('close', this.#onClose);
+    this.#response.on('drain', this.#onDrain);
+    this.#socket?.on('close', this.#onClose);
+    if (this.isGone) this.#onClose();
+  }
+
+  open(): void {
+    sendHead(this.http);
+    this.#response.flushHeaders();
+  }
+
+  write(chunk: string | Buffer): boolean {
+    return this.#response.write(chunk);
+  }
+
+  end(): void {
+    this.#response.end();
+  }
+
+  destroy(): void {
+    this.#unlisten();
+    if (this.#stream) this.#stream.destroy();
+    else this.#response.destroy();
+  }
+
+  release(): void {
+    this.#unlisten();
+  }
+
+  readonly #onDrain = (): void => this.#listener?.onDrain();
+
+  readonly #onError = (): void => undefined;
+
+  readonly #onClose = (): void => {
+    const listener = this.#listener;
+    if (!listener) return;
+    const error = (this.#stream ?? this.#socket)?.errored ?? undefined;
+    const finished = this.#stream ? this.#stream.rstCode === 0 && this.#stream.writableFinished : this.#response.writableFinished;
+    this.#unlisten();
+    listener.onClose(finished, error);
+  };
+
+  #unlisten(): void {
+    if (!this.#listener) return;
+    this.#listener = undefined;
+    this.#response.off('close', this.#onClose);
+    this.#response.off('drain', this.#onDrain);
+    this.#socket?.off('close', this.#onClose);
+    // the 'error' listener stays: a write that is still under way may fail after the end
+  }
+}

@@ -1,0 +1,184 @@
+import { type EncodedEvent } from '../event/encode.js';
+import type { OverflowPolicy } from '../options/options.js';
+
+/**
+ * The most bytes of one write to a response, its chunk framing counted: Node tells of a write only when all of it has left, so the
+ * movement of a slow reader shows in steps of this size.
+ */
+export const MAX_WRITE_BYTES = 64 * 1024 - 16;
+
+/** A piece to write, and how many events leave with it. */
+export interface Slice {
+  readonly chunk: string | Buffer;
+  readonly byteLength: number;
+  readonly events: number;
+}
+
+/** What became of a pushed event: taken, with so many others dropped for it; refused; or more than the policy allows. */
+export type PushResult = number | 'dropped' | 'overflow';
+
+/**
+ * What waits for one connection, in order, within `maxBytes`:
+ *
+ *     push -> [ latest: by type | queue ] -> rest of a large event -> take
+ *
+ * Bytes count from `push` until `take` hands them out. An event that has begun to leave can't be dropped any more.
+ */
+export class Outbox {
+  #queue: EncodedEvent[] = [];
+  #head = 0;
+  /** With `latest`, from an overflow until the connection takes again: the newest per type, in the order of arrival. */
+  #latest: Map<string, EncodedEvent> | undefined;
+  #rest: Buffer | undefined;
+  #restDispatched = true;
+  #bytes = 0;
+
+  constructor(
+    private readonly maxBytes: number,
+    private readonly overflow: OverflowPolicy,
+  ) {}
+
+  /** Bytes that wait. */
+  get bytes(): number {
+    return this.#bytes;
+  }
+
+  get isEmpty(): boolean {
+    return this.#bytes === 0;
+  }
+
+  push(event: EncodedEvent): PushResult {
+    if (this.#latest) return this.#replace(event);
+    if (this.#bytes + event.byteLength <= this.maxBytes || this.#bytes === 0) {
+      this.#append(event);
+      return 0;
+    }
+    switch (this.overflow) {
+      case 'close':
+        return 'overflow';
+      case 'drop-oldest':
+        return this.#dropOldestFor(event);
+      case 'latest':
+        return this.#conflate() + this.#replace(event);
+    }
+  }
+
+  /** Appends beyond all limits: the library's own last words, which are few and small. */
+  force(event: EncodedEvent): void {
+    if (this.#latest) this.#spill();
+    this.#append(event);
+  }
+
+  /** Hands out at most {@link MAX_WRITE_BYTES}: whole events joined, or a slice of one that is larger. */
+  take(): Slice | undefined {
+    if (this.#rest) return this.#takeRest();
+    if (this.#latest) this.#spill();
+    const first = this.#queue[this.#head];
+    if (!first) return undefined;
+    if (first.byteLength > MAX_WRITE_BYTES) {
+      this.#shift();
+      this.#rest = Buffer.from(first.text);
+      this.#restDispatched = first.dispatched;
+      return this.#takeRest();
+    }
+    return this.#takeWhole();
+  }
+
+  #takeWhole(): Slice {
+    let chunk = '';
+    let byteLength = 0;
+    let events = 0;
+    for (let event = this.#queue[this.#head]; event && byteLength + event.byteLength <= MAX_WRITE_BYTES; event = this.#queue[this.#head]) {
+      this.#shift();
+      chunk += event.text;
+      byteLength += event.byteLength;
+      if (event.dispatched) events++;
+    }
+    this.#bytes -= byteLength;
+    return { chunk, byteLength, events };
+  }
+
+  #takeRest(): Slice {
+    const rest = this.#rest as Buffer;
+    const chunk = rest.subarray(0, MAX_WRITE_BYTES);
+    const last = chunk.byteLength === rest.byteLength;
+    this.#rest = last ? undefined : rest.subarray(MAX_WRITE_BYTES);
+    this.#bytes -= chunk.byteLength;
+    return { chunk, byteLength: chunk.byteLength, events: last && this.#restDispatched ? 1 : 0 };
+  }
+
+  #append(event: EncodedEvent): void {
+    this.#queue.push(event);
+    this.#bytes += event.byteLength;
+  }
+
+  #shift(): EncodedEvent | undefined {
+    const event = this.#queue[this.#head];
+    if (!event) return undefined;
+    this.#head++;
+    if (this.#head === this.#queue.length) {
+      this.#queue = [];
+      this.#head = 0;
+    } else if (this.#head >= 1024 && this.#head * 2 >= this.#queue.length) {
+      this.#queue = this.#queue.slice(this.#head);
+      this.#head = 0;
+    }
+    return event;
+  }
+
+  #dropOldestFor(event: EncodedEvent): PushResult {
+    // what has begun to leave stays: an event that does not fit beside it never will
+    const leaving = this.#rest?.byteLength ?? 0;
+    if (leaving > 0 && leaving + event.byteLength > this.maxBytes) return 'dropped';
+    let dropped = 0;
+    while (this.#bytes > leaving && this.#bytes + event.byteLength > this.maxBytes) {
+      const oldest = this.#shift() as EncodedEvent;
+      this.#bytes -= oldest.byteLength;
+      if (oldest.dispatched) dropped++;
+    }
+    this.#append(event);
+    return dropped;
+  }
+
+  /** Turns the queue into the newest event per type; returns how many others there were. */
+  #conflate(): number {
+    const latest = (this.#latest = new Map<string, EncodedEvent>());
+    let dropped = 0;
+    for (let event = this.#shift(); event; event = this.#shift()) {
+      this.#bytes -= event.byteLength;
+      dropped += this.#keepLatest(latest, event);
+    }
+    return dropped;
+  }
+
+  #replace(event: EncodedEvent): number {
+    const latest = this.#latest as Map<string, EncodedEvent>;
+    let dropped = this.#keepLatest(latest, event);
+    // more types than there is room for: those that changed longest ago go, never the newest
+    for (const [type, oldest] of latest) {
+      if (this.#bytes <= this.maxBytes || oldest === event) break;
+      latest.delete(type);
+      this.#bytes -= oldest.byteLength;
+      dropped++;
+    }
+    return dropped;
+  }
+
+  #keepLatest(latest: Map<string, EncodedEvent>, event: EncodedEvent): number {
+    if (!event.dispatched) return 0;
+    const replaced = latest.get(event.type);
+    if (replaced) {
+      latest.delete(event.type);
+      this.#bytes -= replaced.byteLength;
+    }
+    latest.set(event.type, event);
+    this.#bytes += event.byteLength;
+    return replaced ? 1 : 0;
+  }
+
+  /** Back to a queue: the connection takes again. */
+  #spill(): void {
+    for (const event of this.#latest?.values() ?? []) this.#queue.push(event);
+    this.#latest = undefined;
+  }
+}

@@ -1,0 +1,48 @@
+/*
+ * The path of a request, folder by folder:
+ *
+ *   decorators/  @ManagedSse() makes a method a managed route           module/   what Nest starts and stops
+ *   request/     the interceptor: admission, then a session             manager/  the sessions from outside
+ *   session/     its life: one state, its timers, its hooks             options/  what can be set, and the defaults
+ *   source/      what the handler returned, read at the client's pace   clock/    time: one timer wheel for all
+ *   event/       what it emits becomes bytes, once
+ *   connection/  what waits for the client, and the response itself     testing/  the same without sockets
+ *
+ * docs/architecture.md tells it at length, and which folder may import which.
+ */
+export { SseSessionModule } from './module/sse-session.module.js';
+export type { SseSessionModuleExtras, SseSessionOptionsFactory } from './module/options-builder.js';
+export type {
+  BufferOptions,
+  CleanupOptions,
+  EndEventOptions,
+  ErrorEventFactory,
+  HeartbeatOptions,
+  LimitOptions,
+  OverflowPolicy,
+  RouteShutdownOptions,
+  Serializer,
+  ShutdownOptions,
+  SseSessionModuleOptions,
+} from './options/options.js';
+export { CurrentSession } from './decorators/current-session.js';
+export { LastEventId } from './decorators/last-event-id.js';
+export { ManagedSse, type ManagedSseHooks, type ManagedSseOptions } from './decorators/managed-sse.js';
+export { OnSseSession } from './decorators/on-sse-session.js';
+export { SseSessionError, type SseSessionErrorCode } from './errors.js';
+export { type SseEvent, type SseEventInit, sseEvent } from './event/sse-event.js';
+export type { SessionFilter } from './manager/filter.js';
+export { SessionManager } from './manager/session-manager.js';
+export type { SessionStats } from './manager/stats.js';
+export type { CleanupReport } from './session/cleanup.js';
+export type { SessionEvent } from './session/session-registry.js';
+export {
+  type CompletionCallback,
+  type ErrorCallback,
+  type OpenCallback,
+  type SendResult,
+  SseSession,
+  type TimeoutCallback,
+} from './session/sse-session.js';
+export type { CloseReason, SessionState } from './session/state.js';
+export type { SseSource } from './source/sse-source.js';

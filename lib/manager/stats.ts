@@ -1,0 +1,45 @@
+import type { CleanupReport } from '../session/cleanup.js';
+import type { SessionRegistry } from '../session/session-registry.js';
+import type { CloseReason, SessionState } from '../session/state.js';
+
+/** A picture of an application's sessions, of this process. Counters run from the application's start. */
+export interface SessionStats {
+  readonly sessions: Record<Exclude<SessionState, 'closed'>, number>;
+  /** HTTP responses that are attached to a session now. */
+  readonly connections: number;
+  readonly opened: number;
+  readonly endedByReason: Record<CloseReason, number>;
+  /** Requests that were refused. */
+  readonly rejected: number;
+  readonly events: { readonly sent: number; readonly dropped: number };
+  /** `pending` waits now, in the sessions and in Node. */
+  readonly bytes: { readonly sent: number; readonly pending: number };
+  /** The last run of the cleanup job; `undefined` before the first. */
+  readonly lastCleanup: CleanupReport | undefined;
+}
+
+export function takeStats(registry: SessionRegistry, lastCleanup: CleanupReport | undefined): SessionStats {
+  const { totals } = registry;
+  const sessions = { connecting: 0, open: 0, closing: 0 };
+  const events = { sent: totals.eventsSent, dropped: totals.eventsDropped };
+  const bytes = { sent: totals.bytesSent, pending: 0 };
+  let connections = 0;
+  for (const session of registry) {
+    sessions[session.state as keyof typeof sessions]++;
+    connections += session.connections;
+    events.sent += session.eventsSent;
+    events.dropped += session.eventsDropped;
+    bytes.sent += session.bytesSent;
+    bytes.pending += session.pendingBytes;
+  }
+  return {
+    sessions,
+    connections,
+    opened: totals.opened,
+    endedByReason: { ...totals.endedByReason },
+    rejected: totals.rejected,
+    events,
+    bytes,
+    lastCleanup,
+  };
+}

@@ -1,0 +1,99 @@
+import {
+  type BeforeApplicationShutdown,
+  type DynamicModule,
+  Inject,
+  Logger,
+  Module,
+  type OnApplicationBootstrap,
+  type OnApplicationShutdown,
+  type OnModuleDestroy,
+  type OnModuleInit,
+} from '@nestjs/common';
+import { DiscoveryModule, ModuleRef } from '@nestjs/core';
+import { CLOCK, type Clock, RANDOM, type Random, systemClock } from '../clock/clock.js';
+import { assertSingleCopy } from '../copies.js';
+import { SessionManager } from '../manager/session-manager.js';
+import type { SseSessionModuleOptions } from '../options/options.js';
+import { resolveModuleOptions } from '../options/resolve.js';
+import { Controllers } from '../request/controllers.js';
+import { RequestRuntime } from '../request/request-runtime.js';
+import { Cleanup } from '../session/cleanup.js';
+import { SessionRegistry } from '../session/session-registry.js';
+import { Shutdown } from '../session/shutdown.js';
+import { CleanupScheduler } from './cleanup-scheduler.js';
+import { Explorer } from './explorer.js';
+import { type ASYNC_OPTIONS_TYPE, ConfigurableModuleClass, MODULE_OPTIONS_TOKEN, type SseSessionModuleExtras } from './options-builder.js';
+
+@Module({
+  imports: [DiscoveryModule],
+  providers: [
+    { provide: CLOCK, useValue: systemClock },
+    { provide: RANDOM, useValue: Math.random },
+    {
+      provide: SessionRegistry,
+      useFactory: (options: SseSessionModuleOptions, clock: Clock, random: Random) =>
+        new SessionRegistry(resolveModuleOptions(options), clock, random, new Logger('SseSession')),
+      inject: [MODULE_OPTIONS_TOKEN, CLOCK, RANDOM],
+    },
+    { provide: Shutdown, useFactory: (registry: SessionRegistry) => new Shutdown(registry), inject: [SessionRegistry] },
+    { provide: Cleanup, useFactory: (registry: SessionRegistry) => new Cleanup(registry), inject: [SessionRegistry] },
+    {
+      provide: RequestRuntime,
+      useFactory: (registry: SessionRegistry, shutdown: Shutdown, moduleRef: ModuleRef) =>
+        new RequestRuntime(registry, shutdown, new Controllers(moduleRef)),
+      inject: [SessionRegistry, Shutdown, ModuleRef],
+    },
+    SessionManager,
+    CleanupScheduler,
+    Explorer,
+  ],
+  exports: [SessionManager, RequestRuntime],
+})
+export class SseSessionModule
+  extends ConfigurableModuleClass
+  implements OnModuleInit, OnApplicationBootstrap, OnModuleDestroy, BeforeApplicationShutdown, OnApplicationShutdown
+{
+  constructor(
+    @Inject(SessionRegistry) private readonly registry: SessionRegistry,
+    @Inject(Shutdown) private readonly shutdown: Shutdown,
+    @Inject(RequestRuntime) private readonly runtime: RequestRuntime,
+    @Inject(CleanupScheduler) private readonly scheduler: CleanupScheduler,
+    @Inject(Explorer) private readonly explorer: Explorer,
+  ) {
+    super();
+  }
+
+  /** The module with these options; `isGlobal: false` to import it where it is needed. */
+  static override forRoot(options: SseSessionModuleOptions & SseSessionModuleExtras = {}): DynamicModule {
+    assertSingleCopy();
+    return super.forRoot(options);
+  }
+
+  /** The module with options that a provider makes: `{ imports, inject, useFactory | useClass | useExisting }`. */
+  static override forRootAsync(options: typeof ASYNC_OPTIONS_TYPE): DynamicModule {
+    assertSingleCopy();
+    return super.forRootAsync(options);
+  }
+
+  onModuleInit(): void {
+    this.explorer.explore(this.registry.hooks, this.runtime.routes);
+  }
+
+  async onApplicationBootstrap(): Promise<void> {
+    await this.scheduler.start();
+  }
+
+  onModuleDestroy(): void {
+    this.shutdown.refuse();
+  }
+
+  async beforeApplicationShutdown(): Promise<void> {
+    this.scheduler.stop();
+    await this.shutdown.drain();
+    this.runtime.http2Sessions.close();
+  }
+
+  onApplicationShutdown(): void {
+    this.registry.dispose();
+  }
+}

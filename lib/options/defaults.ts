@@ -1,0 +1,20 @@
+import { serializeJson } from '../event/serialize.js';
+import { errorMessage } from './error-message.js';
+
+/** The one place where defaults stand. */
+export const DEFAULTS = {
+  heartbeat: { intervalMs: 15_000, comment: 'heartbeat' },
+  timeoutMs: 1_800_000,
+  idleTimeoutMs: false,
+  retryMs: 2_000,
+  openOn: 'handler',
+  emit: 'event',
+  serializer: serializeJson,
+  errorEvent: (error: unknown) => ({ type: 'error', data: errorMessage(error) }),
+  endEvent: false,
+  buffer: { maxBytes: 1_048_576, overflow: 'close', stallTimeoutMs: 30_000 },
+  limits: { maxConnections: false, maxPerPrincipal: false, maxPerSocket: false, perPrincipalPolicy: 'reject' },
+  refusal: 'retry',
+  cleanup: { intervalMs: 30_000 },
+  shutdown: { timeoutMs: 10_000, finishMs: 0, retryJitterMs: 5_000 },
+} as const;

@@ -1,0 +1,136 @@
+import type { ExecutionContext } from '@nestjs/common';
+import type { SseEventInit } from '../event/sse-event.js';
+import type { SseSession } from '../session/sse-session.js';
+
+export interface HeartbeatOptions {
+  /** Milliseconds without a write after which a comment is written. Default 15,000. */
+  intervalMs?: number;
+  /** The comment's text, without line breaks. Default `'heartbeat'`. */
+  comment?: string;
+}
+
+/**
+ * What happens to an event that does not fit into `buffer.maxBytes`:
+ * - `'close'`: the session ends as `slow-client`;
+ * - `'drop-oldest'`: events that wait longest make room;
+ * - `'latest'`: until the client has caught up, only the newest event per `type` waits.
+ */
+export type OverflowPolicy = 'close' | 'drop-oldest' | 'latest';
+
+export interface BufferOptions {
+  /** Bytes that may wait for one connection that does not read. Default 1,048,576. One event larger than that, with nothing before it, is written. */
+  maxBytes?: number;
+  /** Default `'close'`. */
+  overflow?: OverflowPolicy;
+  /** Milliseconds in which nothing moved while something waits, after which the session ends as `slow-client`; also how long an end may take. Default 30,000. */
+  stallTimeoutMs?: number;
+}
+
+export interface EndEventOptions {
+  /** The `event:` name of the last event, whose data is `{"reason":"complete"}` or whichever reason. */
+  type: string;
+}
+
+/** An error of the source, told to a client that already has its headers. `null` tells nothing. */
+export type ErrorEventFactory = (error: unknown, session: SseSession) => SseEventInit | null;
+
+/** Turns a payload that is not a string into the `data` of an event. */
+export type Serializer = (data: unknown) => string;
+
+export interface LimitOptions {
+  /** Sessions at once, connecting ones counted too. Default `false`: no limit. Set on a route it counts the sessions of that route. */
+  maxConnections?: number | false;
+  /** Sessions at once of one principal. Default `false`. Set on a route it counts the principal's sessions on that route. */
+  maxPerPrincipal?: number | false;
+  /** Sessions at once on one HTTP/2 connection (HTTP/1.1 has one per socket anyway). Default `false`. */
+  maxPerSocket?: number | false;
+  /** Only `'reject'`. */
+  perPrincipalPolicy?: 'reject';
+}
+
+export interface CleanupOptions {
+  /** Milliseconds between two runs of the job `sse-session-cleanup`. Default 30,000. */
+  intervalMs?: number;
+}
+
+export interface RouteShutdownOptions {
+  /** Milliseconds that sessions have to end by themselves when the application stops. Default 0, at most `shutdown.timeoutMs`. */
+  finishMs?: number;
+}
+
+export interface ShutdownOptions extends RouteShutdownOptions {
+  /** Milliseconds after which the shutdown waits for nobody any more. Default 10,000. */
+  timeoutMs?: number;
+  /** Milliseconds over which the clients' return is spread at least (by the `retry:` they get). Default 5,000. */
+  retryJitterMs?: number;
+}
+
+/** What the module sets for every route, and a route may set for itself. */
+export interface StreamOptions {
+  /** A comment whenever nothing was written for a while; `false` for none. */
+  heartbeat?: HeartbeatOptions | false;
+  /** Longest life of a session in milliseconds from its creation, shortened by a jitter of up to 10 %; only `false` lifts it. Default 1,800,000 (30 minutes). */
+  timeoutMs?: number | false;
+  /** Ends a session that had no event for so many milliseconds; heartbeats do not count. Default `false`. */
+  idleTimeoutMs?: number | false;
+  /** The `retry:` sent on open, in milliseconds, lengthened by a jitter of up to 50 %; `false` for none. Default 2,000. */
+  retryMs?: number | false;
+  /** When the headers go out: one macrotask after the handler has resolved, or with the first event (an upstream's 401 or 429 keeps its status). Default `'handler'`. */
+  openOn?: 'handler' | 'first-event';
+  /** Whether a plain object with `data` is read as an event, or everything as a payload. Default `'event'`. */
+  emit?: 'event' | 'payload';
+  /** How a payload that is not a string becomes `data`. Default: `JSON.stringify`. */
+  serializer?: Serializer;
+  /** What a client is told of an error after the headers; `false` for nothing. Default: type `error`, with the message of an `HttpException`, else `Internal server error`. */
+  errorEvent?: ErrorEventFactory | false;
+  /** A last event, so that a client can tell an end from a cut. Default `false`. */
+  endEvent?: EndEventOptions | false;
+  /** What may wait for a connection that does not read. */
+  buffer?: BufferOptions;
+  /** How many sessions there may be. */
+  limits?: LimitOptions;
+  /** How a request is refused: with a 200 that says `retry:` and ends, as an `EventSource` never comes back after another status, or with 429 or 503. Default `'retry'`. */
+  refusal?: 'retry' | 'status';
+  /** Who owns the session. An empty string is nobody. */
+  principal?: (context: ExecutionContext) => string | undefined;
+  /** What the application calls this run (the answer, not the chat), within its principal. An empty string is no key. */
+  key?: (context: ExecutionContext) => string | undefined;
+}
+
+/** The options of `SseSessionModule.forRoot()`. */
+export interface SseSessionModuleOptions extends StreamOptions {
+  /** The scheduled job that ends what all else missed. */
+  cleanup?: CleanupOptions;
+  /** How the application stops. */
+  shutdown?: ShutdownOptions;
+}
+
+/** The options of a route, merged key by key over the module's. */
+export interface RouteOptions extends StreamOptions {
+  shutdown?: RouteShutdownOptions;
+}
+
+/** A limit and what it counts: the sessions of the process, or of the route that set it. */
+export interface ResolvedLimit {
+  max: number;
+  scope: 'process' | 'route';
+}
+
+/** The options of one route with every default in its place. */
+export interface ResolvedRouteOptions {
+  heartbeat: Required<HeartbeatOptions> | false;
+  timeoutMs: number | false;
+  idleTimeoutMs: number | false;
+  retryMs: number | false;
+  openOn: 'handler' | 'first-event';
+  emit: 'event' | 'payload';
+  serializer: Serializer;
+  errorEvent: ErrorEventFactory | false;
+  endEvent: EndEventOptions | false;
+  buffer: Required<BufferOptions>;
+  limits: { maxConnections: ResolvedLimit | false; maxPerPrincipal: ResolvedLimit | false; maxPerSocket: ResolvedLimit | false };
+  refusal: 'retry' | 'status';
+  principal: ((context: ExecutionContext) => string | undefined) | undefined;
+  key: ((context: ExecutionContext) => string | undefined) | undefined;
+  finishMs: number;
+}

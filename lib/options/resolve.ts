@@ -1,0 +1,87 @@
+import { SseSessionError } from '../errors.js';
+import { DEFAULTS } from './defaults.js';
+import type {
+  EndEventOptions,
+  HeartbeatOptions,
+  ResolvedLimit,
+  ResolvedRouteOptions,
+  RouteOptions,
+  ShutdownOptions,
+  SseSessionModuleOptions,
+  StreamOptions,
+} from './options.js';
+import { checkModuleOptions } from './schema.js';
+
+/** The module's options with every default in its place. */
+export interface ResolvedModuleOptions {
+  readonly given: SseSessionModuleOptions;
+  readonly cleanup: { intervalMs: number };
+  readonly shutdown: Required<ShutdownOptions>;
+}
+
+/** The later layers win, key by key; what is `undefined` is not there. */
+function merge<T extends object>(...layers: (Partial<T> | undefined)[]): T {
+  const merged: Record<string, unknown> = {};
+  for (const layer of layers) {
+    for (const [key, value] of Object.entries(layer ?? {})) {
+      if (value !== undefined) merged[key] = value;
+    }
+  }
+  return merged as T;
+}
+
+/** A group that can be switched off: the innermost layer that says anything decides whether it is on. */
+function mergeOrFalse<T extends object>(
+  defaults: T | false,
+  outer: Partial<T> | false | undefined,
+  inner: Partial<T> | false | undefined,
+): T | false {
+  const decisive = inner ?? outer ?? defaults;
+  if (decisive === false) return false;
+  return merge<T>(defaults || undefined, outer || undefined, inner || undefined);
+}
+
+function limit(outer: number | false | undefined, inner: number | false | undefined): ResolvedLimit | false {
+  if (inner !== undefined) return inner === false ? false : { max: inner, scope: 'route' };
+  return outer === undefined || outer === false ? false : { max: outer, scope: 'process' };
+}
+
+export function resolveModuleOptions(given: SseSessionModuleOptions = {}): ResolvedModuleOptions {
+  checkModuleOptions(given);
+  const resolved = {
+    given,
+    cleanup: merge(DEFAULTS.cleanup, given.cleanup),
+    shutdown: merge(DEFAULTS.shutdown, given.shutdown),
+  } as ResolvedModuleOptions;
+  checkFinish(resolved.shutdown.finishMs, resolved, 'shutdown.finishMs');
+  return resolved;
+}
+
+export function resolveRouteOptions(module: ResolvedModuleOptions, route: RouteOptions, name: string): ResolvedRouteOptions {
+  const outer = module.given;
+  const finishMs = route.shutdown?.finishMs ?? module.shutdown.finishMs;
+  checkFinish(finishMs, module, `shutdown.finishMs of ${name}`);
+  const plain = merge<StreamOptions>(DEFAULTS, outer, route);
+  return {
+    ...(plain as Omit<ResolvedRouteOptions, 'limits' | 'finishMs'>),
+    heartbeat: mergeOrFalse<Required<HeartbeatOptions>>(DEFAULTS.heartbeat, outer.heartbeat, route.heartbeat),
+    endEvent: mergeOrFalse<EndEventOptions>(DEFAULTS.endEvent, outer.endEvent, route.endEvent),
+    buffer: merge<ResolvedRouteOptions['buffer']>(DEFAULTS.buffer, outer.buffer, route.buffer),
+    limits: {
+      maxConnections: limit(outer.limits?.maxConnections, route.limits?.maxConnections),
+      maxPerPrincipal: limit(outer.limits?.maxPerPrincipal, route.limits?.maxPerPrincipal),
+      maxPerSocket: limit(outer.limits?.maxPerSocket, route.limits?.maxPerSocket),
+    },
+    principal: route.principal ?? outer.principal,
+    key: route.key ?? outer.key,
+    finishMs,
+  };
+}
+
+function checkFinish(finishMs: number, module: ResolvedModuleOptions, what: string): void {
+  if (finishMs <= module.shutdown.timeoutMs) return;
+  throw new SseSessionError(
+    'INVALID_OPTION',
+    `SseSessionModule option "${what}" is ${finishMs}; expected at most shutdown.timeoutMs (${module.shutdown.timeoutMs}), as the shutdown ends then.`,
+  );
+}

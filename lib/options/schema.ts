@@ -1,0 +1,119 @@
+import { SseSessionError, show } from '../errors.js';
+
+/** Says what a value should have been, or nothing when it is right. */
+type Check = (value: unknown, path: string) => void;
+type Shape = Record<string, Check>;
+
+/** setTimeout's own limit: 24.8 days. */
+const MAX_MS = 2 ** 31 - 1;
+
+function refuse(path: string, value: unknown, expected: string): never {
+  throw new SseSessionError('INVALID_OPTION', `SseSessionModule option "${path}" is ${show(value)}; expected ${expected}.`);
+}
+
+function check(expected: string, test: (value: unknown) => boolean): Check {
+  return (value, path) => {
+    if (!test(value)) refuse(path, value, expected);
+  };
+}
+
+const isWhole = (value: unknown, min: number, max: number): boolean =>
+  Number.isInteger(value) && (value as number) >= min && (value as number) <= max;
+
+const milliseconds = (min: number): Check =>
+  check(`a whole number of milliseconds from ${min} to ${MAX_MS}`, (value) => isWhole(value, min, MAX_MS));
+const bytes = check('a whole number of bytes, 1 or more', (value) => isWhole(value, 1, Number.MAX_SAFE_INTEGER));
+const count = check('a whole number, 1 or more', (value) => isWhole(value, 1, Number.MAX_SAFE_INTEGER));
+const aFunction = check('a function', (value) => typeof value === 'function');
+const line = check('a string without CR, LF or NUL', (value) => typeof value === 'string' && !/[\r\n\0]/.test(value));
+const name = check('a string that is not empty, without CR, LF or NUL', (value) => typeof value === 'string' && /^[^\r\n\0]+$/.test(value));
+const oneOf = (...values: string[]): Check =>
+  check(values.map((value) => `'${value}'`).join(' or '), (value) => values.includes(value as string));
+
+/** `false` or what `inner` takes; `0` is told apart, as people write it for "never". */
+function orFalse(inner: Check): Check {
+  return (value, path) => {
+    if (value === false) return;
+    if (value === 0) refuse(path, value, 'false to switch it off (0 never means infinite), or a positive value');
+    inner(value, path);
+  };
+}
+
+function group(shape: Shape, required: readonly string[] = []): Check {
+  return (value, path) => {
+    if (typeof value !== 'object' || value === null || Array.isArray(value))
+      refuse(path, value, `an object with ${Object.keys(shape).join(', ')}`);
+    checkKeys(value as Record<string, unknown>, shape, `${path}.`);
+    for (const key of required) {
+      if ((value as Record<string, unknown>)[key] === undefined) refuse(`${path}.${key}`, undefined, 'a value, as it has no default');
+    }
+  };
+}
+
+function checkKeys(value: Record<string, unknown>, shape: Shape, prefix: string): void {
+  for (const key of Object.keys(value)) {
+    const checkValue = Object.hasOwn(shape, key) ? shape[key] : undefined;
+    if (!checkValue) {
+      throw new SseSessionError(
+        'INVALID_OPTION',
+        `SseSessionModule option "${prefix}${key}" is unknown; expected one of ${Object.keys(shape).join(', ')}.`,
+      );
+    }
+    if (value[key] !== undefined) checkValue(value[key], `${prefix}${key}`);
+  }
+}
+
+const STREAM: Shape = {
+  heartbeat: orFalse(group({ intervalMs: milliseconds(1), comment: line })),
+  timeoutMs: orFalse(milliseconds(1)),
+  idleTimeoutMs: orFalse(milliseconds(1)),
+  retryMs: orFalse(milliseconds(1)),
+  openOn: oneOf('handler', 'first-event'),
+  emit: oneOf('event', 'payload'),
+  serializer: aFunction,
+  errorEvent: orFalse(aFunction),
+  endEvent: orFalse(group({ type: name }, ['type'])),
+  buffer: group({ maxBytes: bytes, overflow: oneOf('close', 'drop-oldest', 'latest'), stallTimeoutMs: milliseconds(1) }),
+  limits: group({
+    maxConnections: orFalse(count),
+    maxPerPrincipal: orFalse(count),
+    maxPerSocket: orFalse(count),
+    perPrincipalPolicy: oneOf('reject'),
+  }),
+  refusal: oneOf('retry', 'status'),
+  principal: aFunction,
+  key: aFunction,
+};
+
+const MODULE: Shape = {
+  ...STREAM,
+  cleanup: group({ intervalMs: milliseconds(1) }),
+  shutdown: group({ timeoutMs: milliseconds(1), finishMs: milliseconds(0), retryJitterMs: milliseconds(0) }),
+};
+
+const ROUTE: Shape = {
+  ...STREAM,
+  shutdown: group({ finishMs: milliseconds(0) }),
+};
+
+function checkOptions(options: unknown, shape: Shape, where: string): void {
+  if (typeof options !== 'object' || options === null || Array.isArray(options)) {
+    throw new SseSessionError('INVALID_OPTION', `${where} takes an object of options; got ${show(options)}.`);
+  }
+  checkKeys(options as Record<string, unknown>, shape, '');
+}
+
+/** @throws SseSessionError `INVALID_OPTION` that names the option, what it got and what it expects. */
+export function checkModuleOptions(options: unknown): void {
+  checkOptions(options, MODULE, 'SseSessionModule.forRoot()');
+}
+
+/** @throws SseSessionError `INVALID_OPTION` that names the route too. */
+export function checkRouteOptions(options: unknown, route: string): void {
+  try {
+    checkOptions(options, ROUTE, '@ManagedSse()');
+  } catch (error) {
+    if (!(error instanceof SseSessionError)) throw error;
+    throw new SseSessionError(error.code, `@ManagedSse() on ${route}: ${error.message.replace(/^SseSessionModule option/, 'option')}`);
+  }
+}

@@ -1,0 +1,14 @@
+import type { IncomingHttpHeaders } from 'node:http';
+import Negotiator from 'negotiator';
+
+const EVENT_STREAM = 'text/event-stream';
+
+/** Whether a client can take a stream of events; one that says nothing takes everything (RFC 9110, 12.5.1). */
+export function acceptsEventStream(headers: IncomingHttpHeaders): boolean {
+  return new Negotiator({ headers }).mediaType([EVENT_STREAM]) !== undefined;
+}
+
+/** Whether a client names the type, as every `EventSource` does: a wildcard names nothing. */
+export function namesEventStream(headers: IncomingHttpHeaders): boolean {
+  return acceptsEventStream(headers) && new Negotiator({ headers }).mediaTypes().includes(EVENT_STREAM);
+}

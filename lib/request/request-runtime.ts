@@ -1,0 +1,22 @@
+import type { SessionRegistry } from '../session/session-registry.js';
+import type { Shutdown } from '../session/shutdown.js';
+import { Admission } from './admission.js';
+import type { Controllers } from './controllers.js';
+import { Http2Sessions } from './http2-sessions.js';
+import { RouteTable } from './route-table.js';
+
+/** What the interceptors of an application share. */
+export class RequestRuntime {
+  readonly routes: RouteTable;
+  readonly admission: Admission;
+  readonly http2Sessions = new Http2Sessions();
+
+  constructor(
+    readonly registry: SessionRegistry,
+    readonly shutdown: Shutdown,
+    readonly controllers: Controllers,
+  ) {
+    this.routes = new RouteTable(registry.options);
+    this.admission = new Admission(registry, shutdown, this.http2Sessions);
+  }
+}

@@ -1,0 +1,40 @@
+import type { SessionRegistry } from './session-registry.js';
+import type { CloseReason } from './state.js';
+
+/** What a run of the cleanup job did. */
+export interface CleanupReport {
+  /** When it ran, in epoch milliseconds. */
+  readonly at: number;
+  readonly durationMs: number;
+  /** How many sessions it looked at. */
+  readonly examined: number;
+  /** How many of them it ended, by reason; a healthy application has none, as their own timers and sockets do it. */
+  readonly ended: Partial<Record<CloseReason, number>>;
+}
+
+/**
+ * Looks at every session and ends those whose deadline has passed or whose socket is gone, whatever has missed it. Never touches a live one:
+ * it asks each session the very questions that its own timers ask.
+ */
+export class Cleanup {
+  last: CleanupReport | undefined;
+
+  constructor(private readonly registry: SessionRegistry) {}
+
+  run(): CleanupReport {
+    const { clock, hookRunner } = this.registry;
+    const start = clock.now();
+    const at = Date.now();
+    const sessions = [...this.registry];
+    const ended: Partial<Record<CloseReason, number>> = {};
+    for (const session of sessions) {
+      if (session.closeReason !== undefined) continue;
+      session.check(start);
+      const reason = session.closeReason as CloseReason | undefined;
+      if (reason !== undefined) ended[reason] = (ended[reason] ?? 0) + 1;
+    }
+    hookRunner.reportHanging();
+    this.last = { at, durationMs: clock.now() - start, examined: sessions.length, ended };
+    return this.last;
+  }
+}

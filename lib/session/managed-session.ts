@@ -1,0 +1,467 @@
+import { AsyncResource } from 'node:async_hooks';
+import { randomUUID } from 'node:crypto';
+import type { Observable } from 'rxjs';
+import { Alarm, type AlarmOwner } from '../clock/timer-wheel.js';
+import { Connection, type ConnectionEnd, type ConnectionOwner } from '../connection/connection.js';
+import type { ResponseStream } from '../connection/response-stream.js';
+import { SseSessionError } from '../errors.js';
+import { type EncodedEvent, encode, encodeComment } from '../event/encode.js';
+import { isHttpException } from '../options/error-message.js';
+import { readEvent } from '../event/read-event.js';
+import type { SseSource } from '../source/sse-source.js';
+import { SessionHooks } from './session-hooks.js';
+import { SourceRun, type SourceReader } from './source-run.js';
+import type { SessionContext, SessionIdentity } from './session-context.js';
+import {
+  type CompletionCallback,
+  type ErrorCallback,
+  type OpenCallback,
+  type SendResult,
+  SseSession,
+  type TimeoutCallback,
+} from './sse-session.js';
+import { type CloseReason, type SessionState, afterConnectionEnd, canGo, hooksOf, isAbrupt, opensFirst } from './state.js';
+
+/** Up to a tenth off the lifetime, so that sessions that were opened together do not end together. */
+const LIFETIME_JITTER = 0.1;
+/** Up to a half on top of the retry, so that clients that were cut together do not come back together. */
+const RETRY_JITTER = 0.5;
+
+/** Who waits for a session to open: called once, when it is open or has ended before. */
+export type SettledListener = (session: ManagedSession) => void;
+
+/**
+ * The one implementation of {@link SseSession}: the state, the timers, the source, the hooks and the connection of one run, and the order
+ * in which they end. Everything that ends a session goes through {@link end}.
+ */
+export class ManagedSession extends SseSession implements AlarmOwner, ConnectionOwner, SourceReader {
+  readonly id = randomUUID();
+  state: SessionState = 'connecting';
+  closeReason: CloseReason | undefined;
+  error: unknown;
+  openedAt: number | undefined;
+
+  /** The controller on which the handler runs, as `this` of the route's hooks. */
+  controller: unknown;
+
+  readonly #connection: Connection;
+  readonly #hooks: SessionHooks;
+  readonly #source = new SourceRun(this);
+  readonly #alarm = new Alarm(this);
+  readonly #createdAt: number;
+  readonly #wallClockOffset: number;
+  readonly #endsAt: number;
+  #lastEventAt: number;
+  #data: Record<string, unknown> | undefined;
+  #abort: AbortController | undefined;
+  #onSettled: SettledListener | undefined;
+  #isOpening = false;
+  /** The request's own asynchronous context, in which its source and its hooks run. */
+  readonly #scope = new AsyncResource('SseSession', { requireManualDestroy: true });
+
+  constructor(
+    private readonly context: SessionContext<ManagedSession>,
+    private readonly identity: SessionIdentity,
+    response: ResponseStream,
+    onSettled: SettledListener,
+  ) {
+    super();
+    const now = context.clock.now();
+    this.#createdAt = now;
+    this.#lastEventAt = now;
+    this.#wallClockOffset = Date.now() - now;
+    this.#onSettled = onSettled;
+    this.#hooks = new SessionHooks(this, context.hookRunner, identity.hooks, context.hooks);
+    const { timeoutMs } = identity.options;
+    this.#endsAt = timeoutMs === false ? Infinity : now + timeoutMs * (1 - LIFETIME_JITTER * context.random());
+    this.#connection = new Connection(this, context, identity.options, response);
+  }
+
+  /** Makes the session one of the application's, and begins to watch its client. */
+  start(): void {
+    this.context.onCreated(this);
+    this.context.wheel.set(this.#alarm, this.#nextDeadline());
+    this.#connection.attach();
+  }
+
+  get key(): string | undefined {
+    return this.identity.key;
+  }
+
+  get principal(): string | undefined {
+    return this.identity.principal;
+  }
+
+  get route(): string {
+    return this.identity.route;
+  }
+
+  get remoteAddress(): string | undefined {
+    return this.identity.remoteAddress;
+  }
+
+  get options(): SessionIdentity['options'] {
+    return this.identity.options;
+  }
+
+  get lastActivityAt(): number {
+    return this.#toWallClock(this.#lastEventAt);
+  }
+
+  get expiresAt(): number | undefined {
+    return this.#endsAt === Infinity ? undefined : this.#toWallClock(this.#endsAt);
+  }
+
+  get connections(): number {
+    return this.#connection.isClosed ? 0 : 1;
+  }
+
+  get eventsSent(): number {
+    return this.#connection.eventsSent;
+  }
+
+  get eventsDropped(): number {
+    return this.#connection.eventsDropped;
+  }
+
+  get bytesSent(): number {
+    return this.#connection.bytesSent;
+  }
+
+  get pendingBytes(): number {
+    return this.#connection.pendingBytes;
+  }
+
+  get data(): Record<string, unknown> {
+    return (this.#data ??= {});
+  }
+
+  get signal(): AbortSignal {
+    if (!this.#abort) {
+      this.#abort = new AbortController();
+      if (this.#hasEnded) this.#abort.abort(abortReason(this));
+    }
+    return this.#abort.signal;
+  }
+
+  get #hasEnded(): boolean {
+    return this.state === 'closing' || this.state === 'closed';
+  }
+
+  // --- events ---------------------------------------------------------------------------------------------------------------------
+
+  send(event: unknown): SendResult {
+    if (this.#hasEnded) return 'closed';
+    return this.deliver(readEvent(event, this.identity.options));
+  }
+
+  comment(text: string): SendResult {
+    if (this.#hasEnded) return 'closed';
+    if (typeof text !== 'string') throw new SseSessionError('INVALID_EVENT', `A comment is ${typeof text}; expected a string.`);
+    return this.deliver(encodeComment(text));
+  }
+
+  /** Sends what is encoded already. */
+  deliver(event: EncodedEvent): SendResult {
+    if (this.#hasEnded) return 'closed';
+    if (event.dispatched) this.#lastEventAt = this.context.clock.now();
+    const result = this.#connection.push(event);
+    if (result === 'overflow') {
+      this.end('slow-client', slowClient(this, `more than buffer.maxBytes (${this.identity.options.buffer.maxBytes}) wait for it`));
+      return 'closed';
+    }
+    if (this.state === 'connecting' && this.identity.options.openOn === 'first-event' && event.dispatched) this.open();
+    return result === 'dropped' ? 'dropped' : 'accepted';
+  }
+
+  async flushed(): Promise<void> {
+    if (!this.#hasEnded) await this.#connection.flushed();
+    if (this.#hasEnded)
+      throw new SseSessionError('SESSION_CLOSED', `Session ${this.id} ended (${this.closeReason}) before all that was sent had left.`);
+  }
+
+  complete(): void {
+    this.end('complete');
+  }
+
+  close(): void {
+    this.end('cancelled');
+  }
+
+  // --- source ---------------------------------------------------------------------------------------------------------------------
+
+  /**
+   * Takes what the handler returned, as an Observable; it is the session's from here on, and let go of at its end, read or not.
+   * @throws SseSessionError `INVALID_SOURCE`
+   */
+  adopt(returned: SseSource): Observable<unknown> {
+    return this.#source.adopt(returned);
+  }
+
+  /** Reads a source (or what interceptors made of one) until it or the session ends. */
+  consume(values: Observable<unknown>): void {
+    this.#source.read(values);
+  }
+
+  /** The handler has resolved: what fails within this macrotask still has its proper HTTP status. */
+  handlerResolved(): void {
+    if (this.#isOpening || this.identity.options.openOn !== 'handler') return;
+    this.#isOpening = true;
+    setImmediate(() => this.open());
+  }
+
+  /** A pipe, the handler, an interceptor or the source failed. */
+  fail(error: unknown): void {
+    this.end('error', error);
+  }
+
+  get takesMore(): boolean {
+    const { takesMore } = this.#connection;
+    if (!takesMore) this.#connection.tellWhenReady();
+    return takesMore;
+  }
+
+  onConnectionReady(): void {
+    this.#source.resume();
+  }
+
+  onValue(value: unknown): void {
+    // an interceptor may have answered in the handler's place
+    if (!this.#isOpening) this.handlerResolved();
+    try {
+      this.send(value);
+    } catch (error) {
+      this.fail(error);
+    }
+  }
+
+  onSourceError(error: unknown): void {
+    this.fail(error);
+  }
+
+  onSourceComplete(): void {
+    this.complete();
+  }
+
+  onDisposalError(error: unknown): void {
+    this.context.logger.warn(`The source of session ${this.id} (${this.route}) failed while it was stopped: ${String(error)}`);
+  }
+
+  // --- life -----------------------------------------------------------------------------------------------------------------------
+
+  /** Sends the headers and what waits. Does nothing unless the session is still connecting. */
+  open(): void {
+    if (!canGo(this.state, 'open')) return;
+    if (this.#connection.isTaken) {
+      this.fail(
+        new SseSessionError(
+          'RESPONSE_TAKEN',
+          `Another part of the application has answered the request of session ${this.id} (${this.route}) before it opened.`,
+        ),
+      );
+      return;
+    }
+    try {
+      this.#connection.open(this.#openingLines());
+    } catch (error) {
+      // a header that Node refuses, or an `on-headers` hook that threw: the framework can still answer
+      this.fail(error);
+      return;
+    }
+    this.state = 'open';
+    this.#lastEventAt = this.context.clock.now();
+    this.openedAt = this.#toWallClock(this.#lastEventAt);
+    this.context.wheel.set(this.#alarm, this.#nextDeadline());
+    this.#scope.runInAsyncScope(() => {
+      this.#settle();
+      this.#hooks.run('open');
+    });
+    this.context.onOpened(this);
+  }
+
+  /**
+   * Ends the session; the first reason stands. Aborts the signal and stops the source at once; what waits is still written unless the
+   * client is gone or has stalled; hooks run when the response is over.
+   *
+   * @param lastWords written after what waits, before the `endEvent`
+   */
+  end(reason: CloseReason, error?: unknown, lastWords: EncodedEvent[] = []): boolean {
+    if (this.#hasEnded) return false;
+    if (this.state === 'connecting') {
+      if (!opensFirst(reason)) return this.#endUnopened(reason, error);
+      this.open();
+      if (this.#hasEnded) return false;
+    }
+    this.closeReason = reason;
+    this.error = error;
+    if (reason === 'error') this.#logError(error);
+    if (isAbrupt(reason) || this.#connection.isClosed) {
+      this.#connection.destroy();
+      this.#closed();
+      return true;
+    }
+    this.state = 'closing';
+    this.context.wheel.cancel(this.#alarm);
+    this.#stopProducing();
+    this.#connection.end([...lastWords, ...this.#lastEvents(reason, error)], this.context.closingMs(this));
+    return true;
+  }
+
+  /** Cuts a session that is still writing its last, or ends it. */
+  cut(reason: CloseReason): void {
+    if (this.state === 'closing') {
+      this.#connection.destroy();
+      this.onConnectionEnd(this.#connection, 'stalled');
+    } else {
+      this.end(reason);
+    }
+  }
+
+  /** An outer interceptor gave up on a session that had not opened: the response is somebody else's. */
+  abandon(): void {
+    if (this.state !== 'connecting') return;
+    this.fail(new SseSessionError('REQUEST_ABANDONED', `An interceptor gave up on session ${this.id} (${this.route}) before it opened.`));
+  }
+
+  /** Ends the session if any of its deadlines has passed or its client is gone; for the cleanup job. */
+  check(now: number): void {
+    this.#connection.onAlarm(now);
+    if (!this.#hasEnded) this.onAlarm(now);
+  }
+
+  onAlarm(now: number): number {
+    if (now >= this.#endsAt) this.end('timeout');
+    else if (now >= this.#idleAt()) this.end('idle-timeout');
+    return this.#hasEnded ? Infinity : this.#nextDeadline();
+  }
+
+  onConnectionEnd(_connection: Connection, end: ConnectionEnd, error?: Error): void {
+    if (this.state === 'closing') {
+      const reason = this.closeReason as CloseReason;
+      this.closeReason = afterConnectionEnd(reason, end);
+      if (this.closeReason !== reason) this.error = end === 'left' ? error : slowClient(this, 'it did not take the rest in time');
+      this.#closed();
+    } else if (end === 'finished') {
+      this.end(
+        'error',
+        new SseSessionError(
+          'RESPONSE_TAKEN',
+          `Another part of the application ended the response of session ${this.id} (${this.route}); an outer interceptor that failed on the undefined it gets?`,
+        ),
+      );
+    } else if (end === 'stalled') {
+      this.end('slow-client', slowClient(this, `nothing moved for ${this.identity.options.buffer.stallTimeoutMs} ms`));
+    } else {
+      this.end('client-disconnect', error);
+    }
+  }
+
+  onOpen(callback: OpenCallback): void {
+    this.#hooks.add('open', callback);
+  }
+
+  onCompletion(callback: CompletionCallback): void {
+    this.#hooks.add('completion', callback);
+  }
+
+  onTimeout(callback: TimeoutCallback): void {
+    this.#hooks.add('timeout', callback);
+  }
+
+  onError(callback: ErrorCallback): void {
+    this.#hooks.add('error', callback);
+  }
+
+  #openingLines(): string {
+    const { retryMs } = this.identity.options;
+    return retryMs === false ? '' : `retry: ${Math.round(retryMs * (1 + RETRY_JITTER * this.context.random()))}\n`;
+  }
+
+  #endUnopened(reason: CloseReason, error: unknown): boolean {
+    this.closeReason = reason;
+    this.error = error;
+    this.#connection.release();
+    this.#closed();
+    return true;
+  }
+
+  /** The last step of every life: nothing of the session is left when the hooks run. */
+  #closed(): void {
+    const wasSettled = this.#onSettled === undefined;
+    this.state = 'closed';
+    this.context.wheel.cancel(this.#alarm);
+    this.#stopProducing();
+    this.context.onClosed(this);
+    this.#scope.runInAsyncScope(() => {
+      for (const hook of hooksOf(this.closeReason as CloseReason)) this.#hooks.run(hook);
+      if (!wasSettled) this.#settle();
+    });
+    this.context.onEnded(this);
+  }
+
+  #settle(): void {
+    const onSettled = this.#onSettled;
+    this.#onSettled = undefined;
+    onSettled?.(this);
+  }
+
+  #stopProducing(): void {
+    this.#scope.runInAsyncScope(() => {
+      this.#abort?.abort(abortReason(this));
+      this.#source.stop();
+    });
+  }
+
+  /** What a client is told at an end that can still be written. */
+  #lastEvents(reason: CloseReason, error: unknown): EncodedEvent[] {
+    const { endEvent } = this.identity.options;
+    const events = reason === 'error' ? this.#errorEvent(error) : [];
+    if (endEvent) events.push(encode({ type: endEvent.type, data: JSON.stringify({ reason }) }));
+    return events;
+  }
+
+  #errorEvent(error: unknown): EncodedEvent[] {
+    const { errorEvent } = this.identity.options;
+    if (errorEvent === false) return [];
+    try {
+      const event = errorEvent(error, this);
+      return event === null ? [] : [readEvent(event, this.identity.options)];
+    } catch (failure) {
+      this.context.logger.error(
+        `The errorEvent of session ${this.id} (${this.route}) failed: ${String(failure)}`,
+        failure instanceof Error ? failure.stack : undefined,
+      );
+      return [encode({ type: 'error', data: 'Internal server error' })];
+    }
+  }
+
+  /** As Nest does it: what is no HttpException is a defect that somebody has to see. Before the headers Nest itself logs it. */
+  #logError(error: unknown): void {
+    if (isHttpException(error)) return;
+    this.context.logger.error(
+      `Session ${this.id} (${this.route}) failed: ${String(error)}`,
+      error instanceof Error ? error.stack : undefined,
+    );
+  }
+
+  #idleAt(): number {
+    const { idleTimeoutMs } = this.identity.options;
+    return idleTimeoutMs === false || this.state !== 'open' ? Infinity : this.#lastEventAt + idleTimeoutMs;
+  }
+
+  #nextDeadline(): number {
+    return Math.min(this.#endsAt, this.#idleAt());
+  }
+
+  #toWallClock(now: number): number {
+    return Math.round(now + this.#wallClockOffset);
+  }
+}
+
+function abortReason(session: ManagedSession): DOMException {
+  return new DOMException(`The SSE session ended: ${session.closeReason}`, 'AbortError');
+}
+
+function slowClient(session: ManagedSession, what: string): SseSessionError {
+  return new SseSessionError('SLOW_CLIENT', `The client of session ${session.id} (${session.route}) does not read: ${what}.`);
+}

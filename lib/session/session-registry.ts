@@ -1,0 +1,163 @@
+import { Observable, type Subscriber } from 'rxjs';
+import type { Clock, Random } from '../clock/clock.js';
+import { TimerWheel } from '../clock/timer-wheel.js';
+import { FlushQueue } from '../connection/flush-queue.js';
+import type { ResolvedModuleOptions } from '../options/resolve.js';
+import { HookRunner, type HookLogger, emptyHookTable } from './hooks.js';
+import type { ManagedSession } from './managed-session.js';
+import type { SessionContext } from './session-context.js';
+import type { SseSession } from './sse-session.js';
+import { CLOSE_REASONS, type CloseReason, hooksOf } from './state.js';
+
+/** What happens to the sessions of an application, in order. */
+export interface SessionEvent {
+  readonly type: 'open' | 'timeout' | 'error' | 'completion' | 'rejected';
+  /** Absent for `rejected`: a refused request makes no session. */
+  readonly session?: SseSession;
+  /** With `completion`. */
+  readonly reason?: CloseReason;
+  /** With `error`, and with `rejected` the exception that said why. */
+  readonly error?: unknown;
+}
+
+/** What was counted since the application started, of sessions that have ended. */
+export interface Totals {
+  opened: number;
+  rejected: number;
+  endedByReason: Record<CloseReason, number>;
+  eventsSent: number;
+  eventsDropped: number;
+  bytesSent: number;
+}
+
+/** The live sessions of one application, and what they share. All that is known of them together stands here. */
+export class SessionRegistry implements SessionContext<ManagedSession> {
+  readonly wheel: TimerWheel;
+  readonly flushQueue = new FlushQueue();
+  readonly hookRunner: HookRunner;
+  readonly hooks = emptyHookTable();
+  readonly totals: Totals = {
+    opened: 0,
+    rejected: 0,
+    endedByReason: Object.fromEntries(CLOSE_REASONS.map((reason) => [reason, 0])) as Record<CloseReason, number>,
+    eventsSent: 0,
+    eventsDropped: 0,
+    bytesSent: 0,
+  };
+
+  /** When a shutdown cuts what still writes, by the clock; `Infinity` while the application runs. */
+  closingDeadline = Infinity;
+
+  readonly #sessions = new Map<string, ManagedSession>();
+  readonly #byPrincipal = new Map<string, Set<ManagedSession>>();
+  readonly #perRoute = new Map<string, number>();
+  readonly #subscribers = new Set<Subscriber<SessionEvent>>();
+  #emptyWaiters: (() => void)[] = [];
+
+  readonly events$ = new Observable<SessionEvent>((subscriber) => {
+    this.#subscribers.add(subscriber);
+    return () => this.#subscribers.delete(subscriber);
+  });
+
+  constructor(
+    readonly options: ResolvedModuleOptions,
+    readonly clock: Clock,
+    readonly random: Random,
+    readonly logger: HookLogger,
+  ) {
+    this.wheel = new TimerWheel(clock);
+    this.hookRunner = new HookRunner(logger, () => clock.now());
+  }
+
+  get size(): number {
+    return this.#sessions.size;
+  }
+
+  get(id: string): ManagedSession | undefined {
+    return this.#sessions.get(id);
+  }
+
+  [Symbol.iterator](): IterableIterator<ManagedSession> {
+    return this.#sessions.values();
+  }
+
+  /** Live sessions of a principal, by an index. */
+  ofPrincipal(principal: string): ReadonlySet<ManagedSession> {
+    return this.#byPrincipal.get(principal) ?? NO_SESSIONS;
+  }
+
+  countOfRoute(route: string): number {
+    return this.#perRoute.get(route) ?? 0;
+  }
+
+  /** Resolves when no session is left. */
+  empty(): Promise<void> {
+    if (this.#sessions.size === 0) return Promise.resolve();
+    return new Promise((resolve) => this.#emptyWaiters.push(resolve));
+  }
+
+  /** A request was refused. */
+  rejected(error: unknown): void {
+    this.totals.rejected++;
+    this.#emit({ type: 'rejected', error });
+  }
+
+  closingMs(session: ManagedSession): number {
+    return Math.min(session.options.buffer.stallTimeoutMs, Math.max(0, this.closingDeadline - this.clock.now()));
+  }
+
+  onCreated(session: ManagedSession): void {
+    this.#sessions.set(session.id, session);
+    this.#perRoute.set(session.route, this.countOfRoute(session.route) + 1);
+    if (session.principal === undefined) return;
+    const own = this.#byPrincipal.get(session.principal);
+    if (own) own.add(session);
+    else this.#byPrincipal.set(session.principal, new Set([session]));
+  }
+
+  onOpened(session: ManagedSession): void {
+    this.totals.opened++;
+    this.#emit({ type: 'open', session });
+  }
+
+  onClosed(session: ManagedSession): void {
+    this.#sessions.delete(session.id);
+    const left = this.countOfRoute(session.route) - 1;
+    if (left > 0) this.#perRoute.set(session.route, left);
+    else this.#perRoute.delete(session.route);
+    this.#forgetPrincipal(session);
+    this.totals.endedByReason[session.closeReason as CloseReason]++;
+    this.totals.eventsSent += session.eventsSent;
+    this.totals.eventsDropped += session.eventsDropped;
+    this.totals.bytesSent += session.bytesSent;
+  }
+
+  onEnded(session: ManagedSession): void {
+    const reason = session.closeReason as CloseReason;
+    for (const type of hooksOf(reason)) {
+      this.#emit({ type, session, ...(type === 'completion' && { reason }), ...(type === 'error' && { error: session.error }) });
+    }
+    if (this.#sessions.size > 0) return;
+    const waiters = this.#emptyWaiters;
+    this.#emptyWaiters = [];
+    for (const resolve of waiters) resolve();
+  }
+
+  /** Completes `events$`: the application has stopped. */
+  dispose(): void {
+    for (const subscriber of [...this.#subscribers]) subscriber.complete();
+  }
+
+  #forgetPrincipal(session: ManagedSession): void {
+    if (session.principal === undefined) return;
+    const own = this.#byPrincipal.get(session.principal);
+    own?.delete(session);
+    if (own?.size === 0) this.#byPrincipal.delete(session.principal);
+  }
+
+  #emit(event: SessionEvent): void {
+    for (const subscriber of this.#subscribers) subscriber.next(event);
+  }
+}
+
+const NO_SESSIONS: ReadonlySet<ManagedSession> = new Set();

@@ -1,0 +1,84 @@
+import type { SseEvent, SseEventInit } from '../event/sse-event.js';
+import type { CloseReason, SessionState } from './state.js';
+
+/**
+ * What became of an event: `accepted` (it waits for the connection, or has left), `dropped` (it did not fit, see `buffer.overflow`), or
+ * `closed` (the session has ended; nothing is ever written after the end).
+ */
+export type SendResult = 'accepted' | 'dropped' | 'closed';
+
+export type OpenCallback = (session: SseSession) => unknown;
+export type CompletionCallback = (session: SseSession, reason: CloseReason) => unknown;
+export type TimeoutCallback = (session: SseSession) => unknown;
+export type ErrorCallback = (session: SseSession, error: unknown) => unknown;
+
+/**
+ * One run of a managed handler: its source, its hooks and the client's connection. Given to a handler by `@CurrentSession()`.
+ *
+ * An abstract class and not an interface, so that it can stand in a decorated signature.
+ */
+export abstract class SseSession<TData extends object = Record<string, unknown>> {
+  /** A random UUID; public, fit for logs and URLs. */
+  abstract readonly id: string;
+  /** What the option `key` gave. */
+  abstract readonly key: string | undefined;
+  /** What the option `principal` gave. */
+  abstract readonly principal: string | undefined;
+  abstract readonly state: SessionState;
+  /** Method and path pattern, such as `GET /chat/:id/stream`. */
+  abstract readonly route: string;
+  /** The client's address as the application sees it (`request.ip`, so behind `trust proxy` the proxy's word). */
+  abstract readonly remoteAddress: string | undefined;
+  /** When the headers went out, in epoch milliseconds. */
+  abstract readonly openedAt: number | undefined;
+  /** When the last event was sent, else when the session was created, in epoch milliseconds. */
+  abstract readonly lastActivityAt: number;
+  /** When `timeoutMs` ends the session, in epoch milliseconds. */
+  abstract readonly expiresAt: number | undefined;
+  /** Why it ended; `undefined` while it lives. */
+  abstract readonly closeReason: CloseReason | undefined;
+  /** What failed, or the socket's error when the client left with one. */
+  abstract readonly error: unknown;
+  /** How many HTTP responses are attached: 0 or 1. */
+  abstract readonly connections: number;
+  /** Events that were handed to the response. */
+  abstract readonly eventsSent: number;
+  /** Events that did not fit, replaced ones included. */
+  abstract readonly eventsDropped: number;
+  /** Bytes that were handed to the response, comments and opening lines included. */
+  abstract readonly bytesSent: number;
+  /** Bytes that wait, in the session and in Node. */
+  abstract readonly pendingBytes: number;
+  /** The application's own. */
+  abstract readonly data: Partial<TData>;
+  /** Aborted at every end, also a good one, with a `DOMException` named `AbortError`. Hand it to whatever the source does. */
+  abstract readonly signal: AbortSignal;
+
+  /**
+   * Sends an event: an `SseEvent`, a plain `{ data, type?, id?, retry?, comment? }` (with `emit: 'event'`), or any other value as the
+   * data of one. Before the session is open it waits.
+   *
+   * @throws SseSessionError `INVALID_EVENT` or `SERIALIZATION_FAILED`; the session lives on. Never throws for a session that has ended.
+   */
+  abstract send(event: SseEvent | SseEventInit | string | number | boolean | object | null): SendResult;
+  /** Sends a comment, which no client shows. */
+  abstract comment(text: string): SendResult;
+  /**
+   * Resolves when all that was sent has been handed to the kernel. Await it between large sends to go at the client's pace.
+   * @throws SseSessionError (rejects) `SESSION_CLOSED` when the session ends first.
+   */
+  abstract flushed(): Promise<void>;
+  /** Ends the session as `complete`; what waits is still written. */
+  abstract complete(): void;
+  /** Ends the session as `cancelled`; what waits is still written. */
+  abstract close(): void;
+
+  /** Called once the headers are out; at once when they are. */
+  abstract onOpen(callback: OpenCallback): void;
+  /** Called once at the end, whichever it is; at once when it has been. */
+  abstract onCompletion(callback: CompletionCallback): void;
+  /** Called before `onCompletion` when the session ends by `timeoutMs` or `idleTimeoutMs`. */
+  abstract onTimeout(callback: TimeoutCallback): void;
+  /** Called before `onCompletion` when the session ends as `error` or `slow-client`. */
+  abstract onError(callback: ErrorCallback): void;
+}

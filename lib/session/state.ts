@@ -1,0 +1,72 @@
+/**
+ * The life of a session:
+ *
+ *   connecting --> open --> closing --> closed
+ *       |                                  ^
+ *       +--- failed or left before it opened
+ */
+export type SessionState = 'connecting' | 'open' | 'closing' | 'closed';
+
+/** Why a session ended; `docs/lifecycle.md` has the table. */
+export type CloseReason =
+  'complete' | 'client-disconnect' | 'timeout' | 'idle-timeout' | 'error' | 'slow-client' | 'cancelled' | 'shutdown';
+
+export const CLOSE_REASONS: readonly CloseReason[] = [
+  'complete',
+  'client-disconnect',
+  'timeout',
+  'idle-timeout',
+  'error',
+  'slow-client',
+  'cancelled',
+  'shutdown',
+];
+
+const TRANSITIONS: Readonly<Record<SessionState, readonly SessionState[]>> = {
+  connecting: ['open', 'closed'],
+  open: ['closing', 'closed'],
+  closing: ['closed'],
+  closed: [],
+};
+
+/** Whether the table allows the step; what it does not allow is a late caller, who is ignored. */
+export function canGo(from: SessionState, to: SessionState): boolean {
+  return TRANSITIONS[from].includes(to);
+}
+
+/** Ends after which nothing more can reach the client: the connection is cut, or gone already. */
+const ABRUPT: ReadonlySet<CloseReason> = new Set<CloseReason>(['client-disconnect', 'slow-client']);
+
+export function isAbrupt(reason: CloseReason): boolean {
+  return ABRUPT.has(reason);
+}
+
+/** Ends that still open a session that was connecting: it did not fail, so the client gets its (short) stream. */
+const GRACEFUL: ReadonlySet<CloseReason> = new Set<CloseReason>(['complete', 'cancelled']);
+
+export function opensFirst(reason: CloseReason): boolean {
+  return GRACEFUL.has(reason);
+}
+
+/** The hooks of an end, in their order. */
+export type EndHook = 'timeout' | 'error' | 'completion';
+
+const END_HOOKS: Readonly<Partial<Record<CloseReason, readonly EndHook[]>>> = {
+  timeout: ['timeout', 'completion'],
+  'idle-timeout': ['timeout', 'completion'],
+  error: ['error', 'completion'],
+  'slow-client': ['error', 'completion'],
+};
+
+export function hooksOf(reason: CloseReason): readonly EndHook[] {
+  return END_HOOKS[reason] ?? ['completion'];
+}
+
+/**
+ * What becomes of a reason when the connection ends while the session is closing: only `complete` can still turn out not to have been
+ * one, as the client did not get everything.
+ */
+export function afterConnectionEnd(reason: CloseReason, end: 'finished' | 'left' | 'stalled'): CloseReason {
+  if (reason !== 'complete' || end === 'finished') return reason;
+  return end === 'left' ? 'client-disconnect' : 'slow-client';
+}

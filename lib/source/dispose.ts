@@ -1,0 +1,65 @@
+type Method = (this: unknown, ...args: unknown[]) => unknown;
+
+function method(target: object, name: string | symbol): Method | undefined {
+  const value = (target as Record<string | symbol, unknown>)[name];
+  return typeof value === 'function' ? (value as Method) : undefined;
+}
+
+function carriedController(source: object): AbortController | undefined {
+  const controller = (source as { controller?: Partial<AbortController> | null }).controller;
+  return typeof controller?.abort === 'function' && controller.signal ? (controller as AbortController) : undefined;
+}
+
+function isLocked(source: object): boolean {
+  return (source as { locked?: unknown }).locked === true;
+}
+
+/** The symbols of explicit resource management; not every Node that we run on has them. */
+const DISPOSE_SYMBOLS = [(Symbol as { asyncDispose?: symbol }).asyncDispose, (Symbol as { dispose?: symbol }).dispose];
+
+function findDisposer(source: object): Method | undefined {
+  const destroy = method(source, 'destroy');
+  if (destroy) return destroy;
+  const cancel = method(source, 'cancel');
+  // a locked ReadableStream refuses cancel(): whoever iterates it cancels it by return()
+  if (cancel && !isLocked(source)) return cancel;
+  for (const symbol of DISPOSE_SYMBOLS) {
+    const dispose = symbol && method(source, symbol);
+    if (dispose) return dispose;
+  }
+  return undefined;
+}
+
+/**
+ * Lets go of a source that will not be read (any further), in every way that it offers. The stream of an LLM SDK needs its
+ * `controller.abort()`: `return()` alone leaves its upstream open while a `next()` is pending, or when it was never iterated.
+ *
+ * @param iterator the iterator that reads it, if there is one
+ * @param report hears of whatever the source throws or rejects at that
+ */
+export function disposeSource(source: object, iterator: AsyncIterator<unknown> | undefined, report: (error: unknown) => void): void {
+  const attempt = (call: () => unknown): void => {
+    try {
+      Promise.resolve(call()).catch(report);
+    } catch (error) {
+      report(error);
+    }
+  };
+  // a stream that is destroyed may still emit 'error', which nobody else listens to
+  const on = method(source, 'on');
+  if (on && method(source, 'destroy')) attempt(() => void on.call(source, 'error', () => undefined));
+
+  const controller = carriedController(source);
+  if (controller) attempt(() => controller.abort());
+  const disposer = findDisposer(source);
+  if (disposer) attempt(() => disposer.call(source));
+  if (iterator) attempt(() => iterator.return?.());
+  else if (!disposer && !controller) attempt(() => returnOf(source));
+}
+
+function returnOf(source: object): unknown {
+  const own = method(source, 'return');
+  if (own) return own.call(source);
+  // only the iterator of such a source can be told to stop
+  return (source as AsyncIterable<unknown>)[Symbol.asyncIterator]?.().return?.();
+}

@@ -1,0 +1,107 @@
+import { NEVER, Observable, isObservable } from 'rxjs';
+import { SseSessionError, show } from '../errors.js';
+import { disposeSource } from './dispose.js';
+import type { SseSource } from './sse-source.js';
+
+/** Whether the reader of a source takes more: pull sources are paused while it does not. */
+export interface Gate {
+  readonly takesMore: boolean;
+  /** Resolves when it takes more, or never will; asked for right after {@link takesMore} said no. */
+  ready(): Promise<void>;
+}
+
+/** A source, whatever its kind, as an Observable that can be let go of at any time, subscribed or not. */
+export interface OpenSource {
+  readonly values: Observable<unknown>;
+  /** Stops it and frees what it holds, also when it was never subscribed; harmless twice, and after its own end. */
+  dispose(): void;
+}
+
+const NOTHING: OpenSource = { values: NEVER, dispose: () => undefined };
+
+/**
+ * @throws SseSessionError `INVALID_SOURCE` when a handler returned something that is no source.
+ */
+export function openSource(value: SseSource, gate: Gate, report: (error: unknown) => void): OpenSource {
+  if (value === undefined) return NOTHING;
+  // an Observable frees itself when it is unsubscribed
+  if (isObservable(value)) return { values: value, dispose: () => undefined };
+  // by its reader, although Node's is async iterable: the iterator's return() waits for a pending read, the reader's cancel() does not
+  if (isReadableStream(value)) return new PullSource(value, () => readerIterator(value), gate, report);
+  if (isAsyncIterable(value)) return new PullSource(value, () => value[Symbol.asyncIterator](), gate, report);
+  throw new SseSessionError(
+    'INVALID_SOURCE',
+    `A managed SSE handler returned ${show(value)}; expected an Observable, an async iterable, a ReadableStream, a promise of one, or nothing.`,
+  );
+}
+
+function isAsyncIterable(value: unknown): value is AsyncIterable<unknown> {
+  return typeof (value as Partial<AsyncIterable<unknown>> | null)?.[Symbol.asyncIterator] === 'function';
+}
+
+function isReadableStream(value: unknown): value is ReadableStream<unknown> {
+  return typeof (value as Partial<ReadableStream<unknown>> | null)?.getReader === 'function';
+}
+
+function readerIterator(stream: ReadableStream<unknown>): AsyncIterator<unknown> {
+  const reader = stream.getReader();
+  return {
+    next: () => reader.read() as Promise<IteratorResult<unknown>>,
+    return: async () => {
+      await reader.cancel();
+      return { done: true, value: undefined };
+    },
+  };
+}
+
+class PullSource implements OpenSource {
+  readonly values: Observable<unknown>;
+  #iterator: AsyncIterator<unknown> | undefined;
+  #isOver = false;
+
+  constructor(
+    private readonly source: object,
+    private readonly iterate: () => AsyncIterator<unknown>,
+    private readonly gate: Gate,
+    private readonly report: (error: unknown) => void,
+  ) {
+    this.values = new Observable((subscriber) => {
+      void this.#pull(subscriber);
+      return () => this.dispose();
+    });
+  }
+
+  dispose(): void {
+    if (this.#isOver) return;
+    this.#isOver = true;
+    disposeSource(this.source, this.#iterator, this.report);
+  }
+
+  /** Pulls one value after the other, at the pace of the gate. After the end nothing is emitted, whatever a late `next()` gives. */
+  async #pull(subscriber: {
+    readonly closed: boolean;
+    next(value: unknown): void;
+    error(error: unknown): void;
+    complete(): void;
+  }): Promise<void> {
+    try {
+      const iterator = (this.#iterator = this.iterate());
+      while (!this.#isOver) {
+        const result = await iterator.next();
+        if (this.#isOver) return;
+        if (result.done) {
+          this.#isOver = true;
+          subscriber.complete();
+          return;
+        }
+        subscriber.next(result.value);
+        if (!this.gate.takesMore) await this.gate.ready();
+      }
+    } catch (error) {
+      // a source that was stopped fails as it is torn down (an AbortError, mostly): that is its end, not an error
+      if (this.#isOver) return;
+      this.dispose();
+      subscriber.error(error);
+    }
+  }
+}
