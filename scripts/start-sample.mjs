@@ -17,7 +17,7 @@ function run(...args) {
 
 run(join(root, 'scripts', 'build.mjs'));
 rmSync(out, { recursive: true, force: true });
-run(tsc, '-p', join('sample', 'tsconfig.json'));
+run(tsc, '-p', join('sample', 'tsconfig.build.json'));
 const pages = join(root, 'sample', 'public');
 if (existsSync(pages)) cpSync(pages, join(out, 'public'), { recursive: true });
 

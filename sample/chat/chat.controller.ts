@@ -1,0 +1,69 @@
+import { Controller, Delete, Logger, Param, Query, Req, UseGuards, UseInterceptors } from '@nestjs/common';
+import type { Request } from 'express';
+import { CurrentSession, ManagedSse, SessionManager, SseSession } from 'nestjs-sse-session';
+import OpenAI from 'openai';
+import { TextPipe } from '../common/text.pipe.js';
+import type { Fault } from '../upstream/models.js';
+import { Upstream } from '../upstream/upstream.js';
+import { Visitor } from '../visitor/visitor.decorator.js';
+import { VisitorGuard } from '../visitor/visitor.guard.js';
+import { AnswerLog } from './answer-log.js';
+import { answerOf } from './answer-key.js';
+import { FaultPipe } from './fault.pipe.js';
+import { TokensInterceptor } from './tokens.interceptor.js';
+
+@Controller('api/chat')
+@UseGuards(VisitorGuard)
+export class ChatController {
+  private readonly logger = new Logger(ChatController.name);
+
+  constructor(
+    private readonly sessions: SessionManager,
+    private readonly openai: OpenAI,
+    private readonly upstream: Upstream,
+    private readonly answers: AnswerLog,
+  ) {}
+
+  @ManagedSse<ChatController>('stream', {
+    key: answerOf,
+    timeoutMs: 5 * 60_000,
+    idleTimeoutMs: 60_000,
+    // What the upstream refuses keeps its status: there are no headers of ours before its first token.
+    openOn: 'first-event',
+    // Without it the page could not tell the end of an answer from a cut, and its EventSource would ask for the answer again.
+    endEvent: { type: 'end' },
+    // Every answer is paid for: a visitor who asks for too many at once gets 429, and does not come back by itself.
+    limits: { maxPerPrincipal: 4 },
+    refusal: 'status',
+    // Who is being answered while the application stops still gets some seconds to read the end.
+    shutdown: { finishMs: 5_000 },
+    onTimeout(session) {
+      this.logger.warn(`Answer ${session.key} took too long`);
+    },
+    onError(session, error) {
+      this.logger.warn(`Answer ${session.key} failed: ${error instanceof Error ? error.message : String(error)}`);
+    },
+    onCompletion(session, reason) {
+      this.answers.add({ reason, events: session.eventsSent });
+    },
+  })
+  @UseInterceptors(TokensInterceptor)
+  stream(
+    @Query('prompt', new TextPipe(2_000)) prompt: string,
+    @Query('fault', FaultPipe) fault: Fault,
+    @CurrentSession() session: SseSession,
+    @Req() request: Request,
+  ) {
+    session.data.socket = request.socket;
+    return this.openai.chat.completions.create(
+      { model: this.upstream.modelFor(fault), messages: [{ role: 'user', content: prompt }], stream: true },
+      { signal: session.signal },
+    );
+  }
+
+  /** With the visitor as the filter's principal one can only stop one's own answers. */
+  @Delete(':answer')
+  async stop(@Param('answer') answer: string, @Visitor() visitor: string) {
+    return { stopped: await this.sessions.cancelAll({ principal: visitor, key: answer }) };
+  }
+}

@@ -1,0 +1,5 @@
+import './chat.js';
+import './metrics.js';
+import './notifications.js';
+import './sessions.js';
+import './trouble.js';

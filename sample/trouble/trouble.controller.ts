@@ -1,0 +1,54 @@
+import { randomUUID } from 'node:crypto';
+import { Socket } from 'node:net';
+import { Controller, HttpCode, Post, Req, UseGuards } from '@nestjs/common';
+import type { Request } from 'express';
+import { ManagedSse, SessionManager } from 'nestjs-sse-session';
+import { Visitor } from '../visitor/visitor.decorator.js';
+import { VisitorGuard } from '../visitor/visitor.guard.js';
+import { flood } from './flood.js';
+import { SlowClient } from './slow-client.js';
+
+@Controller('api/trouble')
+@UseGuards(VisitorGuard)
+export class TroubleController {
+  private readonly slowClients = new Map<string, SlowClient>();
+
+  constructor(private readonly sessions: SessionManager) {}
+
+  /** Resets the visitor's streams as a lost network would: no end, no last event, and the browser comes back by itself. */
+  @Post('drop')
+  @HttpCode(200)
+  drop(@Visitor() visitor: string) {
+    const sockets = this.sessions
+      .find({ principal: visitor })
+      .flatMap(({ data: { socket } }) => (socket instanceof Socket ? [socket] : []));
+    for (const socket of sockets) socket.resetAndDestroy();
+    return { dropped: sockets.length };
+  }
+
+  /** Starts a client in the visitor's name that does not read; the list of sessions shows what becomes of it. */
+  @Post('slow-client')
+  startSlowClient(@Req() request: Request) {
+    const run = randomUUID();
+    const { localAddress: host = '127.0.0.1', localPort: port = 80 } = request.socket;
+    const target = { host, port, path: `/api/trouble/flood?run=${run}`, cookie: request.headers.cookie ?? '' };
+    this.slowClients.set(run, new SlowClient(target, () => this.slowClients.delete(run)));
+    return { run };
+  }
+
+  @ManagedSse<TroubleController>('flood', {
+    key: (context) => runOf(context.switchToHttp().getRequest<Request>()),
+    buffer: { maxBytes: 262_144, overflow: 'close' },
+    limits: { maxPerPrincipal: 3 },
+    onCompletion(session) {
+      if (session.key !== undefined) this.slowClients.get(session.key)?.close();
+    },
+  })
+  flood() {
+    return flood();
+  }
+}
+
+function runOf({ query: { run } }: Request): string | undefined {
+  return typeof run === 'string' ? run : undefined;
+}
