@@ -35,6 +35,19 @@ export class SseSessionError extends Error {
   }
 }
 
+/** What was thrown, as a line for a log: never throwing itself, whatever a user's code threw. */
+export function describeError(error: unknown): string {
+  try {
+    return String(error);
+  } catch {
+    return show(error);
+  }
+}
+
+export function stackOf(error: unknown): string | undefined {
+  return error instanceof Error ? error.stack : undefined;
+}
+
 /** How a value of unknown type is shown in a message: short, and never throwing. */
 export function show(value: unknown): string {
   if (typeof value === 'string') return JSON.stringify(value.length > 60 ? `${value.slice(0, 60)}…` : value);

@@ -153,7 +153,7 @@ export class Connection implements AlarmOwner, ResponseListener, Flushable {
   flush(): void {
     this.#flushing = false;
     if (this.#state !== 'open' && this.#state !== 'ending') return;
-    while (!this.#blocked) {
+    while (!this.#blocked && !this.isClosed) {
       const slice = this.#outbox.take();
       if (!slice) break;
       this.eventsSent += slice.events;
@@ -226,18 +226,37 @@ export class Connection implements AlarmOwner, ResponseListener, Flushable {
     const now = this.context.wheel.clock.now();
     this.bytesSent += byteLength;
     this.#lastWriteAt = now;
-    if (this.response.write(chunk)) return;
+    if (this.#handOver(chunk)) return;
     this.#blocked = true;
     if (this.#state !== 'open') return;
     this.#hasStalled(now);
     this.context.wheel.setNoLaterThan(this.#alarm, now + this.options.buffer.stallTimeoutMs);
   }
 
+  #handOver(chunk: string | Buffer): boolean {
+    try {
+      return this.response.write(chunk);
+    } catch (error) {
+      return this.#fail(error);
+    }
+  }
+
+  /** Node's own responses throw at neither write() nor end(), but middleware may have replaced them. */
+  #fail(error: unknown): false {
+    this.onClose(false, error as Error);
+    this.response.destroy();
+    return false;
+  }
+
   #finish(): void {
     this.#state = 'ended';
     // the opening lines stand in a block that no event has closed
     if (this.eventsSent === 0 && this.bytesSent > 0) this.#write(NEW_BLOCK, NEW_BLOCK.length);
-    this.response.end();
+    try {
+      this.response.end();
+    } catch (error) {
+      this.#fail(error);
+    }
   }
 
   #tellReady(): void {

@@ -1,4 +1,4 @@
-import { SseSessionError, show } from '../errors.js';
+import { SseSessionError, describeError, show } from '../errors.js';
 
 /** The default serializer. */
 export function serializeJson(data: unknown): string {
@@ -21,9 +21,13 @@ export function serializeData(data: unknown, serializer: (data: unknown) => stri
   try {
     text = serializer(data);
   } catch (error) {
-    throw new SseSessionError('SERIALIZATION_FAILED', `The data of an event (${show(data)}) could not be serialized: ${String(error)}`, {
-      cause: error,
-    });
+    throw new SseSessionError(
+      'SERIALIZATION_FAILED',
+      `The data of an event (${show(data)}) could not be serialized: ${describeError(error)}`,
+      {
+        cause: error,
+      },
+    );
   }
   if (typeof text !== 'string') {
     throw new SseSessionError('SERIALIZATION_FAILED', `The serializer gave ${show(text)} for ${show(data)}; expected a string.`);

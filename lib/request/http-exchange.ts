@@ -20,7 +20,12 @@ export interface HttpExchange extends HttpPair {
   /** The path pattern, with prefix and version, such as `/chat/:id/stream`. */
   readonly pattern: string;
   readonly query: Readonly<Record<string, unknown>>;
+  /** Keeps the framework from answering, when nobody is left to answer. */
+  hijack(): void;
 }
+
+/** Express answers with Node's own response, which is marked as handled. */
+const NOT_HIJACKED = { hijack: () => undefined, takeOver: () => undefined };
 
 /** @throws SseSessionError `UNSUPPORTED_ADAPTER` for anything but Express and Fastify. */
 export function httpExchange(context: ExecutionContext, adapterType: string): HttpExchange {
@@ -29,13 +34,15 @@ export function httpExchange(context: ExecutionContext, adapterType: string): Ht
   const reply = http.getResponse<object>();
   switch (adapterType) {
     case 'express':
-      return describe(request, reply, request as unknown as HttpPair['request'], reply as HttpPair['response'], () => undefined);
+      return describe(request, reply, request as unknown as HttpPair['request'], reply as HttpPair['response'], NOT_HIJACKED);
     case 'fastify': {
       const fastifyReply = reply as FastifyReplyLike;
-      return describe(request, reply, request.raw as HttpPair['request'], fastifyReply.raw, () => {
+      const hijack = (): void => void fastifyReply.hijack();
+      const takeOver = (): void => {
         copyFastifyHeaders(fastifyReply);
-        fastifyReply.hijack();
-      });
+        hijack();
+      };
+      return describe(request, reply, request.raw as HttpPair['request'], fastifyReply.raw, { hijack, takeOver });
     }
     default:
       throw new SseSessionError(
@@ -50,7 +57,7 @@ function describe(
   reply: object,
   request: HttpPair['request'],
   response: HttpPair['response'],
-  takeOver: () => void,
+  control: Pick<HttpExchange, 'hijack' | 'takeOver'>,
 ): HttpExchange {
   const { query } = framework;
   const pattern = framework.routeOptions?.url ?? framework.route?.path;
@@ -58,7 +65,7 @@ function describe(
     request,
     response,
     reply,
-    takeOver,
+    ...control,
     remoteAddress: framework.ip ?? request.socket.remoteAddress,
     pattern: typeof pattern === 'string' ? pattern : '',
     query: typeof query === 'object' && query !== null ? (query as Record<string, unknown>) : {},

@@ -8,7 +8,7 @@ import {
   NotAcceptableException,
 } from '@nestjs/common';
 import { HttpAdapterHost } from '@nestjs/core';
-import { Observable, type Subscriber, of } from 'rxjs';
+import { Observable, type Subscriber, defer, of } from 'rxjs';
 import { HttpResponse, http2Stream, sendHead } from '../connection/http-response.js';
 import { SseSessionError, show } from '../errors.js';
 import { ManagedSession } from '../session/managed-session.js';
@@ -91,11 +91,10 @@ export class ManagedSseInterceptor implements NestInterceptor {
         subscriber.error(new GatewayTimeoutException('The stream did not begin in time'));
         return;
       case 'shutdown':
-        this.#refuse(exchange, route, 'shutdown').subscribe(subscriber);
+        defer(() => this.#refuse(exchange, route, 'shutdown')).subscribe(subscriber);
         return;
       case 'client-disconnect':
-        // nobody is left to answer; Fastify must not try
-        exchange.takeOver();
+        exchange.hijack();
         break;
       default:
         break;

@@ -1,3 +1,4 @@
+import { describeError, stackOf } from '../errors.js';
 import type { CloseReason } from './state.js';
 import type { CompletionCallback, ErrorCallback, OpenCallback, SseSession, TimeoutCallback } from './sse-session.js';
 
@@ -106,7 +107,7 @@ export class HookRunner {
   }
 
   #log(name: string, verb: string, error: unknown): void {
-    this.logger.error(`${name} ${verb}: ${String(error)}`, error instanceof Error ? error.stack : undefined);
+    this.logger.error(`${name} ${verb}: ${describeError(error)}`, stackOf(error));
   }
 }
 

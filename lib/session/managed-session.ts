@@ -4,7 +4,7 @@ import type { Observable } from 'rxjs';
 import { Alarm, type AlarmOwner } from '../clock/timer-wheel.js';
 import { Connection, type ConnectionEnd, type ConnectionOwner } from '../connection/connection.js';
 import type { ResponseStream } from '../connection/response-stream.js';
-import { SseSessionError } from '../errors.js';
+import { SseSessionError, describeError, stackOf } from '../errors.js';
 import { type EncodedEvent, encode, encodeComment } from '../event/encode.js';
 import { isHttpException } from '../options/error-message.js';
 import { readEvent } from '../event/read-event.js';
@@ -48,7 +48,6 @@ export class ManagedSession extends SseSession implements AlarmOwner, Connection
   readonly #hooks: SessionHooks;
   readonly #source = new SourceRun(this);
   readonly #alarm = new Alarm(this);
-  readonly #createdAt: number;
   readonly #wallClockOffset: number;
   readonly #endsAt: number;
   #lastEventAt: number;
@@ -67,7 +66,6 @@ export class ManagedSession extends SseSession implements AlarmOwner, Connection
   ) {
     super();
     const now = context.clock.now();
-    this.#createdAt = now;
     this.#lastEventAt = now;
     this.#wallClockOffset = Date.now() - now;
     this.#onSettled = onSettled;
@@ -244,7 +242,7 @@ export class ManagedSession extends SseSession implements AlarmOwner, Connection
   }
 
   onDisposalError(error: unknown): void {
-    this.context.logger.warn(`The source of session ${this.id} (${this.route}) failed while it was stopped: ${String(error)}`);
+    this.context.logger.warn(`The source of session ${this.id} (${this.route}) failed while it was stopped: ${describeError(error)}`);
   }
 
   // --- life -----------------------------------------------------------------------------------------------------------------------
@@ -421,16 +419,13 @@ export class ManagedSession extends SseSession implements AlarmOwner, Connection
   }
 
   #errorEvent(error: unknown): EncodedEvent[] {
-    const { errorEvent } = this.identity.options;
+    const { errorEvent, serializer } = this.identity.options;
     if (errorEvent === false) return [];
     try {
       const event = errorEvent(error, this);
-      return event === null ? [] : [readEvent(event, this.identity.options)];
+      return event === null ? [] : [readEvent(event, { emit: 'event', serializer })];
     } catch (failure) {
-      this.context.logger.error(
-        `The errorEvent of session ${this.id} (${this.route}) failed: ${String(failure)}`,
-        failure instanceof Error ? failure.stack : undefined,
-      );
+      this.context.logger.error(`The errorEvent of session ${this.id} (${this.route}) failed: ${describeError(failure)}`, stackOf(failure));
       return [encode({ type: 'error', data: 'Internal server error' })];
     }
   }
@@ -438,10 +433,7 @@ export class ManagedSession extends SseSession implements AlarmOwner, Connection
   /** As Nest does it: what is no HttpException is a defect that somebody has to see. Before the headers Nest itself logs it. */
   #logError(error: unknown): void {
     if (isHttpException(error)) return;
-    this.context.logger.error(
-      `Session ${this.id} (${this.route}) failed: ${String(error)}`,
-      error instanceof Error ? error.stack : undefined,
-    );
+    this.context.logger.error(`Session ${this.id} (${this.route}) failed: ${describeError(error)}`, stackOf(error));
   }
 
   #idleAt(): number {

@@ -7,7 +7,7 @@
  */
 export type SessionState = 'connecting' | 'open' | 'closing' | 'closed';
 
-/** Why a session ended; `docs/lifecycle.md` has the table. */
+/** Why a session ended; the README has the table. */
 export type CloseReason =
   'complete' | 'client-disconnect' | 'timeout' | 'idle-timeout' | 'error' | 'slow-client' | 'cancelled' | 'shutdown';
 
