@@ -5,10 +5,13 @@ import { Alarm, type AlarmOwner } from '../clock/timer-wheel.js';
 import { Connection, type ConnectionEnd, type ConnectionOwner } from '../connection/connection.js';
 import type { ResponseStream } from '../connection/response-stream.js';
 import { SseSessionError, describeError, stackOf } from '../errors.js';
-import { type EncodedEvent, encode, encodeComment } from '../event/encode.js';
+import { type EncodedEvent, encodeComment } from '../event/encode.js';
 import { isHttpException } from '../options/error-message.js';
 import { readEvent } from '../event/read-event.js';
 import type { SseSource } from '../source/sse-source.js';
+import { lastEvents } from './last-events.js';
+import { Lifetime } from './lifetime.js';
+import { abandoned, abortReason, answeredElsewhere, endedBeforeFlush, endedElsewhere, slowClient } from './session-errors.js';
 import { SessionHooks } from './session-hooks.js';
 import { SourceRun, type SourceReader } from './source-run.js';
 import type { SessionContext, SessionIdentity } from './session-context.js';
@@ -22,8 +25,6 @@ import {
 } from './sse-session.js';
 import { type CloseReason, type SessionState, afterConnectionEnd, canGo, hooksOf, isAbrupt, opensFirst } from './state.js';
 
-/** Up to a tenth off the lifetime, so that sessions that were opened together do not end together. */
-const LIFETIME_JITTER = 0.1;
 /** Up to a half on top of the retry, so that clients that were cut together do not come back together. */
 const RETRY_JITTER = 0.5;
 
@@ -48,9 +49,7 @@ export class ManagedSession extends SseSession implements AlarmOwner, Connection
   readonly #hooks: SessionHooks;
   readonly #source = new SourceRun(this);
   readonly #alarm = new Alarm(this);
-  readonly #wallClockOffset: number;
-  readonly #endsAt: number;
-  #lastEventAt: number;
+  readonly #lifetime: Lifetime;
   #data: Record<string, unknown> | undefined;
   #abort: AbortController | undefined;
   #onSettled: SettledListener | undefined;
@@ -65,20 +64,16 @@ export class ManagedSession extends SseSession implements AlarmOwner, Connection
     onSettled: SettledListener,
   ) {
     super();
-    const now = context.clock.now();
-    this.#lastEventAt = now;
-    this.#wallClockOffset = Date.now() - now;
     this.#onSettled = onSettled;
     this.#hooks = new SessionHooks(this, context.hookRunner, identity.hooks, context.hooks);
-    const { timeoutMs } = identity.options;
-    this.#endsAt = timeoutMs === false ? Infinity : now + timeoutMs * (1 - LIFETIME_JITTER * context.random());
+    this.#lifetime = new Lifetime(context.clock, context.random, identity.options);
     this.#connection = new Connection(this, context, identity.options, response);
   }
 
   /** Makes the session one of the application's, and begins to watch its client. */
   start(): void {
     this.context.onCreated(this);
-    this.context.wheel.set(this.#alarm, this.#nextDeadline());
+    this.context.wheel.set(this.#alarm, this.#lifetime.deadline);
     this.#connection.attach();
   }
 
@@ -103,11 +98,11 @@ export class ManagedSession extends SseSession implements AlarmOwner, Connection
   }
 
   get lastActivityAt(): number {
-    return this.#toWallClock(this.#lastEventAt);
+    return this.#lifetime.lastActivityAt;
   }
 
   get expiresAt(): number | undefined {
-    return this.#endsAt === Infinity ? undefined : this.#toWallClock(this.#endsAt);
+    return this.#lifetime.expiresAt;
   }
 
   get connections(): number {
@@ -162,7 +157,7 @@ export class ManagedSession extends SseSession implements AlarmOwner, Connection
   /** Sends what is encoded already. */
   deliver(event: EncodedEvent): SendResult {
     if (this.#hasEnded) return 'closed';
-    if (event.dispatched) this.#lastEventAt = this.context.clock.now();
+    if (event.dispatched) this.#lifetime.touch();
     const result = this.#connection.push(event);
     if (result === 'overflow') {
       this.end('slow-client', slowClient(this, `more than buffer.maxBytes (${this.identity.options.buffer.maxBytes}) wait for it`));
@@ -174,8 +169,7 @@ export class ManagedSession extends SseSession implements AlarmOwner, Connection
 
   async flushed(): Promise<void> {
     if (!this.#hasEnded) await this.#connection.flushed();
-    if (this.#hasEnded)
-      throw new SseSessionError('SESSION_CLOSED', `Session ${this.id} ended (${this.closeReason}) before all that was sent had left.`);
+    if (this.#hasEnded) throw endedBeforeFlush(this);
   }
 
   complete(): void {
@@ -251,12 +245,7 @@ export class ManagedSession extends SseSession implements AlarmOwner, Connection
   open(): void {
     if (!canGo(this.state, 'open')) return;
     if (this.#connection.isTaken) {
-      this.fail(
-        new SseSessionError(
-          'RESPONSE_TAKEN',
-          `Another part of the application has answered the request of session ${this.id} (${this.route}) before it opened.`,
-        ),
-      );
+      this.fail(answeredElsewhere(this));
       return;
     }
     try {
@@ -267,9 +256,9 @@ export class ManagedSession extends SseSession implements AlarmOwner, Connection
       return;
     }
     this.state = 'open';
-    this.#lastEventAt = this.context.clock.now();
-    this.openedAt = this.#toWallClock(this.#lastEventAt);
-    this.context.wheel.set(this.#alarm, this.#nextDeadline());
+    this.#lifetime.open();
+    this.openedAt = this.#lifetime.lastActivityAt;
+    this.context.wheel.set(this.#alarm, this.#lifetime.deadline);
     this.#scope.runInAsyncScope(() => {
       this.#settle();
       this.#hooks.run('open');
@@ -301,7 +290,7 @@ export class ManagedSession extends SseSession implements AlarmOwner, Connection
     this.state = 'closing';
     this.context.wheel.cancel(this.#alarm);
     this.#stopProducing();
-    this.#connection.end([...lastWords, ...this.#lastEvents(reason, error)], this.context.closingMs(this));
+    this.#connection.end([...lastWords, ...lastEvents(this, this.identity.options, this.context.logger)], this.context.closingMs(this));
     return true;
   }
 
@@ -318,7 +307,7 @@ export class ManagedSession extends SseSession implements AlarmOwner, Connection
   /** An outer interceptor gave up on a session that had not opened: the response is somebody else's. */
   abandon(): void {
     if (this.state !== 'connecting') return;
-    this.fail(new SseSessionError('REQUEST_ABANDONED', `An interceptor gave up on session ${this.id} (${this.route}) before it opened.`));
+    this.fail(abandoned(this));
   }
 
   /** Ends the session if any of its deadlines has passed or its client is gone; for the cleanup job. */
@@ -328,9 +317,9 @@ export class ManagedSession extends SseSession implements AlarmOwner, Connection
   }
 
   onAlarm(now: number): number {
-    if (now >= this.#endsAt) this.end('timeout');
-    else if (now >= this.#idleAt()) this.end('idle-timeout');
-    return this.#hasEnded ? Infinity : this.#nextDeadline();
+    const reason = this.#lifetime.passed(now);
+    if (reason) this.end(reason);
+    return this.#hasEnded ? Infinity : this.#lifetime.deadline;
   }
 
   onConnectionEnd(_connection: Connection, end: ConnectionEnd, error?: Error): void {
@@ -340,13 +329,7 @@ export class ManagedSession extends SseSession implements AlarmOwner, Connection
       if (this.closeReason !== reason) this.error = end === 'left' ? error : slowClient(this, 'it did not take the rest in time');
       this.#closed();
     } else if (end === 'finished') {
-      this.end(
-        'error',
-        new SseSessionError(
-          'RESPONSE_TAKEN',
-          `Another part of the application ended the response of session ${this.id} (${this.route}); an outer interceptor that failed on the undefined it gets?`,
-        ),
-      );
+      this.end('error', endedElsewhere(this));
     } else if (end === 'stalled') {
       this.end('slow-client', slowClient(this, `nothing moved for ${this.identity.options.buffer.stallTimeoutMs} ms`));
     } else {
@@ -410,50 +393,9 @@ export class ManagedSession extends SseSession implements AlarmOwner, Connection
     });
   }
 
-  /** What a client is told at an end that can still be written. */
-  #lastEvents(reason: CloseReason, error: unknown): EncodedEvent[] {
-    const { endEvent } = this.identity.options;
-    const events = reason === 'error' ? this.#errorEvent(error) : [];
-    if (endEvent) events.push(encode({ type: endEvent.type, data: JSON.stringify({ reason }) }));
-    return events;
-  }
-
-  #errorEvent(error: unknown): EncodedEvent[] {
-    const { errorEvent, serializer } = this.identity.options;
-    if (errorEvent === false) return [];
-    try {
-      const event = errorEvent(error, this);
-      return event === null ? [] : [readEvent(event, { emit: 'event', serializer })];
-    } catch (failure) {
-      this.context.logger.error(`The errorEvent of session ${this.id} (${this.route}) failed: ${describeError(failure)}`, stackOf(failure));
-      return [encode({ type: 'error', data: 'Internal server error' })];
-    }
-  }
-
   /** As Nest does it: what is no HttpException is a defect that somebody has to see. Before the headers Nest itself logs it. */
   #logError(error: unknown): void {
     if (isHttpException(error)) return;
     this.context.logger.error(`Session ${this.id} (${this.route}) failed: ${describeError(error)}`, stackOf(error));
   }
-
-  #idleAt(): number {
-    const { idleTimeoutMs } = this.identity.options;
-    return idleTimeoutMs === false || this.state !== 'open' ? Infinity : this.#lastEventAt + idleTimeoutMs;
-  }
-
-  #nextDeadline(): number {
-    return Math.min(this.#endsAt, this.#idleAt());
-  }
-
-  #toWallClock(now: number): number {
-    return Math.round(now + this.#wallClockOffset);
-  }
-}
-
-function abortReason(session: ManagedSession): DOMException {
-  return new DOMException(`The SSE session ended: ${session.closeReason}`, 'AbortError');
-}
-
-function slowClient(session: ManagedSession, what: string): SseSessionError {
-  return new SseSessionError('SLOW_CLIENT', `The client of session ${session.id} (${session.route}) does not read: ${what}.`);
 }

@@ -1,0 +1,65 @@
+import type { Clock, Random } from '../clock/clock.js';
+import type { ResolvedRouteOptions } from '../options/options.js';
+
+/** Up to a tenth off the lifetime, so that sessions that were opened together do not end together. */
+const LIFETIME_JITTER = 0.1;
+
+/**
+ * How long a session may live, and how long it may be idle. Kept on the monotonic clock; shown in epoch milliseconds, by where the wall
+ * clock stood when the session was created.
+ */
+export class Lifetime {
+  readonly #endsAt: number;
+  readonly #wallClockOffset: number;
+  #lastActivityAt: number;
+  #isIdleTimed = false;
+
+  constructor(
+    private readonly clock: Clock,
+    random: Random,
+    private readonly options: Pick<ResolvedRouteOptions, 'timeoutMs' | 'idleTimeoutMs'>,
+  ) {
+    const now = clock.now();
+    this.#lastActivityAt = now;
+    this.#wallClockOffset = Date.now() - now;
+    this.#endsAt = options.timeoutMs === false ? Infinity : now + options.timeoutMs * (1 - LIFETIME_JITTER * random());
+  }
+
+  get expiresAt(): number | undefined {
+    return this.#endsAt === Infinity ? undefined : this.#onWallClock(this.#endsAt);
+  }
+
+  get lastActivityAt(): number {
+    return this.#onWallClock(this.#lastActivityAt);
+  }
+
+  /** There was an event. */
+  touch(): void {
+    this.#lastActivityAt = this.clock.now();
+  }
+
+  /** From now on an idle session ends: while it is connecting, only its lifetime counts. */
+  open(): void {
+    this.touch();
+    this.#isIdleTimed = this.options.idleTimeoutMs !== false;
+  }
+
+  /** When to look again, by the clock. */
+  get deadline(): number {
+    return Math.min(this.#endsAt, this.#idleAt);
+  }
+
+  /** The deadline that has passed, if one has. */
+  passed(now: number): 'timeout' | 'idle-timeout' | undefined {
+    if (now >= this.#endsAt) return 'timeout';
+    return now >= this.#idleAt ? 'idle-timeout' : undefined;
+  }
+
+  get #idleAt(): number {
+    return this.#isIdleTimed ? this.#lastActivityAt + (this.options.idleTimeoutMs as number) : Infinity;
+  }
+
+  #onWallClock(time: number): number {
+    return Math.round(time + this.#wallClockOffset);
+  }
+}

@@ -1,0 +1,37 @@
+import { SseSessionError } from '../errors.js';
+import type { SseSession } from './sse-session.js';
+
+function name(session: SseSession): string {
+  return `session ${session.id} (${session.route})`;
+}
+
+export function slowClient(session: SseSession, what: string): SseSessionError {
+  return new SseSessionError('SLOW_CLIENT', `The client of ${name(session)} does not read: ${what}.`);
+}
+
+export function answeredElsewhere(session: SseSession): SseSessionError {
+  return new SseSessionError(
+    'RESPONSE_TAKEN',
+    `Another part of the application has answered the request of ${name(session)} before it opened.`,
+  );
+}
+
+export function endedElsewhere(session: SseSession): SseSessionError {
+  return new SseSessionError(
+    'RESPONSE_TAKEN',
+    `Another part of the application has ended the response of ${name(session)}; an outer interceptor that failed on the undefined it gets?`,
+  );
+}
+
+export function abandoned(session: SseSession): SseSessionError {
+  return new SseSessionError('REQUEST_ABANDONED', `An outer interceptor gave up on ${name(session)} before it opened.`);
+}
+
+export function endedBeforeFlush(session: SseSession): SseSessionError {
+  return new SseSessionError('SESSION_CLOSED', `The ${name(session)} ended (${session.closeReason}) before all that was sent had left.`);
+}
+
+/** What a session's `signal` is aborted with: the name is what `fetch` and the LLM SDKs know. */
+export function abortReason(session: SseSession): DOMException {
+  return new DOMException(`The ${name(session)} has ended: ${session.closeReason}`, 'AbortError');
+}
