@@ -62,7 +62,7 @@ export class TimerWheel {
   set(alarm: Alarm, deadline: number): void {
     if (alarm.slot >= 0) this.#unlink(alarm);
     alarm.deadline = deadline;
-    if (deadline === Infinity) return;
+    if (deadline === Infinity) return this.#restIfIdle();
     const tick = this.#tickOf(deadline);
     this.#link(alarm, tick % SLOTS);
     if (tick < this.#armedTick) this.#arm(tick);
@@ -105,6 +105,14 @@ export class TimerWheel {
     // at most one turn, as setTimeout takes no more than 2^31 ms: woken early, the wheel finds nothing due and sleeps on
     const delay = Math.min(SLOTS * SLOT_MS, Math.max(1, Math.ceil(tick * SLOT_MS - this.clock.now())));
     this.#disarm = noContext.runInAsyncScope(() => this.clock.schedule(() => this.#wake(), delay));
+  }
+
+  #restIfIdle(): void {
+    if (this.#size > 0) return;
+    this.#disarm?.();
+    this.#disarm = undefined;
+    this.#armedTick = Infinity;
+    this.#yielded = false;
   }
 
   #wake(): void {

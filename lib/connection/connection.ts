@@ -81,6 +81,7 @@ export class Connection implements AlarmOwner, ResponseListener, Flushable {
 
   /** Whether a source may go on. */
   get takesMore(): boolean {
+    if (this.#state === 'waiting') return this.#outbox.isEmpty;
     return !this.#blocked && this.#outbox.bytes < MAX_WRITE_BYTES;
   }
 
@@ -96,7 +97,8 @@ export class Connection implements AlarmOwner, ResponseListener, Flushable {
     this.#lastWriteAt = this.context.wheel.clock.now();
     if (openingLines) this.#write(openingLines, openingLines.length);
     this.flush();
-    this.context.wheel.set(this.#alarm, this.#nextDeadline(this.#lastWriteAt));
+    // a response may fail at its first write
+    if (!this.isClosed) this.context.wheel.set(this.#alarm, this.#nextDeadline(this.#lastWriteAt));
   }
 
   /** Whether somebody else has answered the request in the meantime. */
@@ -105,11 +107,13 @@ export class Connection implements AlarmOwner, ResponseListener, Flushable {
   }
 
   push(event: EncodedEvent): PushResult {
+    // what the response still takes need not wait: nothing is lost in one large turn, and a paused source never overflows
+    if (!this.#blocked && !this.#outbox.fits(event)) this.flush();
     const result = this.#outbox.push(event);
     if (typeof result === 'number') {
       this.eventsDropped += result;
       this.#scheduleFlush();
-    } else {
+    } else if (event.dispatched) {
       this.eventsDropped++;
     }
     return result;
@@ -280,6 +284,7 @@ export class Connection implements AlarmOwner, ResponseListener, Flushable {
 
   #close(): void {
     this.#state = 'closed';
+    this.#outbox.discard();
     this.context.wheel.cancel(this.#alarm);
     this.#settleFlushWaiters();
   }

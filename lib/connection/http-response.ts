@@ -105,7 +105,10 @@ export class HttpResponse implements ResponseStream {
     const listener = this.#listener;
     if (!listener) return;
     const error = (this.#stream ?? this.#socket)?.errored ?? undefined;
-    const finished = this.#stream ? this.#stream.rstCode === 0 && this.#stream.writableFinished : this.#response.writableFinished;
+    // a stream that the client closes with NO_ERROR finishes too, but nobody has ended it
+    const finished = this.#stream
+      ? this.#response.writableEnded && this.#stream.rstCode === 0 && this.#stream.writableFinished
+      : this.#response.writableFinished;
     this.#unlisten();
     listener.onClose(finished, error);
   };

@@ -47,9 +47,14 @@ export class Outbox {
     return this.#bytes === 0;
   }
 
+  /** Whether there is room; for one event there always is when nothing waits before it. */
+  fits(event: EncodedEvent): boolean {
+    return this.#bytes + event.byteLength <= this.maxBytes || this.#bytes === 0;
+  }
+
   push(event: EncodedEvent): PushResult {
     if (this.#latest) return this.#replace(event);
-    if (this.#bytes + event.byteLength <= this.maxBytes || this.#bytes === 0) {
+    if (this.fits(event)) {
       this.#append(event);
       return 0;
     }
@@ -67,6 +72,15 @@ export class Outbox {
   force(event: EncodedEvent): void {
     if (this.#latest) this.#spill();
     this.#append(event);
+  }
+
+  /** Lets go of all that waits: nobody will take it. */
+  discard(): void {
+    this.#queue = [];
+    this.#head = 0;
+    this.#latest = undefined;
+    this.#rest = undefined;
+    this.#bytes = 0;
   }
 
   /** Hands out at most {@link MAX_WRITE_BYTES}: whole events joined, or a slice of one that is larger. */

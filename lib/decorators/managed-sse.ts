@@ -88,7 +88,8 @@ function separate(
       throw new SseSessionError('INVALID_OPTION', `@ManagedSse() on ${name}: option "${hook}" is ${show(hooks[hook])}; expected a method.`);
     }
   }
-  if (RequestMethod[method] === undefined) {
+  // an enum has its names as keys too
+  if (typeof method !== 'number' || RequestMethod[method] === undefined) {
     throw new SseSessionError(
       'INVALID_OPTION',
       `@ManagedSse() on ${name}: option "method" is ${show(method)}; expected a RequestMethod, such as RequestMethod.POST.`,

@@ -1,7 +1,6 @@
 import { Inject, Injectable } from '@nestjs/common';
 import { ModuleRef } from '@nestjs/core';
 import { SchedulerRegistry } from '@nestjs/schedule';
-import { SseSessionError } from '../errors.js';
 import { Cleanup } from '../session/cleanup.js';
 import { SessionRegistry } from '../session/session-registry.js';
 
@@ -26,12 +25,6 @@ export class CleanupScheduler {
 
   async start(): Promise<void> {
     const schedulers = (this.#schedulers = await this.#findSchedulers());
-    if (schedulers.doesExist('interval', CLEANUP_JOB)) {
-      throw new SseSessionError(
-        'DUPLICATE_MODULE',
-        `The application has two SseSessionModules (the job ${CLEANUP_JOB} exists already); import forRoot() once, in the root module.`,
-      );
-    }
     const interval = setInterval(() => this.cleanup.run(), this.sessions.options.cleanup.intervalMs);
     schedulers.addInterval(CLEANUP_JOB, interval.unref());
   }

@@ -5,6 +5,7 @@ import { SseSessionError } from '../errors.js';
 import { type Handler, managedMethodOf } from '../request/managed-method.js';
 import type { RouteTable } from '../request/route-table.js';
 import type { HookKind, HookTable } from '../session/hooks.js';
+import { SessionRegistry } from '../session/session-registry.js';
 
 type Wrapper = ReturnType<DiscoveryService['getProviders']>[number];
 type Methods = ReadonlyMap<string | symbol, Handler>;
@@ -14,13 +15,24 @@ type Methods = ReadonlyMap<string | symbol, Handler>;
 export class Explorer {
   constructor(@Inject(DiscoveryService) private readonly discovery: DiscoveryService) {}
 
-  /** @throws SseSessionError `INVALID_HOOK`, `UNMANAGED_OVERRIDE` or `INVALID_OPTION` */
+  /** @throws SseSessionError `DUPLICATE_MODULE`, `INVALID_HOOK`, `UNMANAGED_OVERRIDE` or `INVALID_OPTION` */
   explore(hooks: HookTable, routes: RouteTable): void {
+    this.#refuseSecondModule();
     const controllers = this.discovery.getControllers();
     for (const controller of controllers) this.#exploreRoutes(controller, routes);
     // a class that several modules provide has an instance in each; one instance that several tokens name is called once
     const seen = new Set<unknown>();
     for (const wrapper of [...this.discovery.getProviders(), ...controllers]) this.#exploreHooks(wrapper, hooks, seen);
+  }
+
+  /** Each would have sessions, limits and a shutdown of its own, and a route would get one of them by chance. */
+  #refuseSecondModule(): void {
+    const modules = this.discovery.getProviders().filter(({ token }) => token === SessionRegistry).length;
+    if (modules < 2) return;
+    throw new SseSessionError(
+      'DUPLICATE_MODULE',
+      `The application has ${modules} SseSessionModules; import forRoot() once, in the root module.`,
+    );
   }
 
   #exploreRoutes({ metatype }: Wrapper, routes: RouteTable): void {

@@ -89,7 +89,8 @@ export class HookRunner {
   #track(name: string, result: PromiseLike<unknown>): void {
     const hook: PendingHook = { name, since: this.now(), warned: false };
     this.#pending.add(hook);
-    result.then(
+    // a thenable's own then() may throw, a promise's does not
+    Promise.resolve(result).then(
       () => this.#settle(hook),
       (error: unknown) => {
         this.#log(name, 'rejected', error);

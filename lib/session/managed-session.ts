@@ -255,15 +255,18 @@ export class ManagedSession extends SseSession implements AlarmOwner, Connection
       this.fail(error);
       return;
     }
+    // a response that failed at its first write has ended the session
+    if (this.#hasEnded) return;
     this.state = 'open';
     this.#lifetime.open();
     this.openedAt = this.#lifetime.lastActivityAt;
     this.context.wheel.set(this.#alarm, this.#lifetime.deadline);
+    // before the hooks, as one of them may end the session at once
+    this.context.onOpened(this);
     this.#scope.runInAsyncScope(() => {
       this.#settle();
       this.#hooks.run('open');
     });
-    this.context.onOpened(this);
   }
 
   /**

@@ -72,9 +72,13 @@ class PullSource implements OpenSource {
   }
 
   dispose(): void {
+    this.#dispose(this.report);
+  }
+
+  #dispose(report: (error: unknown) => void): void {
     if (this.#isOver) return;
     this.#isOver = true;
-    disposeSource(this.source, this.#iterator, this.report);
+    disposeSource(this.source, this.#iterator, report);
   }
 
   /** Pulls one value after the other, at the pace of the gate. After the end nothing is emitted, whatever a late `next()` gives. */
@@ -87,6 +91,8 @@ class PullSource implements OpenSource {
     try {
       const iterator = (this.#iterator = this.iterate());
       while (!this.#isOver) {
+        if (!this.gate.takesMore) await this.gate.ready();
+        if (this.#isOver) return;
         const result = await iterator.next();
         if (this.#isOver) return;
         if (result.done) {
@@ -95,12 +101,14 @@ class PullSource implements OpenSource {
           return;
         }
         subscriber.next(result.value);
-        if (!this.gate.takesMore) await this.gate.ready();
       }
     } catch (error) {
       // a source that was stopped fails as it is torn down (an AbortError, mostly): that is its end, not an error
       if (this.#isOver) return;
-      this.dispose();
+      // a failed ReadableStream answers its cancel() with the same error once more
+      this.#dispose((another) => {
+        if (another !== error) this.report(another);
+      });
       subscriber.error(error);
     }
   }

@@ -12,8 +12,11 @@ export class MemoryResponse implements ResponseStream {
   /** How many times it was written to. */
   writes = 0;
 
+  readonly #decoder = new TextDecoder();
   #waiting: Buffer[] = [];
   #isReading = true;
+  /** As Node does it: a drain follows only a write that asked to wait for one. */
+  #needsDrain = false;
   #listener: ResponseListener | undefined;
 
   /** @param highWaterMark bytes from which on `write` asks to wait for a drain */
@@ -37,7 +40,8 @@ export class MemoryResponse implements ResponseStream {
     this.writes++;
     this.#waiting.push(Buffer.from(chunk));
     if (this.#isReading) this.#read();
-    return this.writableLength < this.highWaterMark;
+    this.#needsDrain = this.writableLength >= this.highWaterMark;
+    return !this.#needsDrain;
   }
 
   end(): void {
@@ -64,7 +68,10 @@ export class MemoryResponse implements ResponseStream {
   resume(): void {
     this.#isReading = true;
     this.#read();
-    this.#listener?.onDrain();
+    if (this.#needsDrain) {
+      this.#needsDrain = false;
+      this.#listener?.onDrain();
+    }
     this.#closeWhenRead();
   }
 
@@ -77,7 +84,7 @@ export class MemoryResponse implements ResponseStream {
   }
 
   #read(): void {
-    this.received += Buffer.concat(this.#waiting).toString();
+    this.received += this.#decoder.decode(Buffer.concat(this.#waiting), { stream: true });
     this.#waiting = [];
   }
 
