@@ -101,6 +101,11 @@ export class Connection implements AlarmOwner, ResponseListener, Flushable {
     if (!this.isClosed) this.context.wheel.set(this.#alarm, this.#nextDeadline(this.#lastWriteAt));
   }
 
+  /** Whether the client has gone, also when its leaving has not been heard of yet. */
+  get isGone(): boolean {
+    return this.response.isGone;
+  }
+
   /** Whether somebody else has answered the request in the meantime. */
   get isTaken(): boolean {
     return this.response.isTaken;

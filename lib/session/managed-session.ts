@@ -244,6 +244,10 @@ export class ManagedSession extends SseSession implements AlarmOwner, Connection
   /** Sends the headers and what waits. Does nothing unless the session is still connecting. */
   open(): void {
     if (!canGo(this.state, 'open')) return;
+    if (this.#connection.isGone) {
+      this.end('client-disconnect');
+      return;
+    }
     if (this.#connection.isTaken) {
       this.fail(answeredElsewhere(this));
       return;

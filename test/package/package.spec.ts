@@ -91,6 +91,24 @@ describe.each(['esm-nest-12', 'cjs-nest-11'])('a fresh application (%s)', (name)
     expect(await exit).toEqual([null, 'SIGTERM']);
   });
 
+  it('is told when both builds are loaded, by the first use of either', async () => {
+    const script = `
+      import { createRequire } from 'node:module';
+      import * as esm from 'nestjs-sse-session';
+      const cjs = createRequire(import.meta.url)('nestjs-sse-session');
+      for (const { SseSessionModule, ManagedSse, OnSseSession, CurrentSession } of [esm, cjs]) {
+        for (const use of [() => SseSessionModule.forRoot(), () => ManagedSse(), () => OnSseSession('open'), () => CurrentSession()]) {
+          try {
+            use();
+          } catch (error) {
+            console.log(error.code, /ESM build .*CommonJS build/.test(error.message) || error.message);
+          }
+        }
+      }`;
+    const printed = await run(process.execPath, ['--input-type=module', '--eval', script], folder);
+    expect(printed.trim().split('\n')).toEqual(Array.from({ length: 8 }, () => 'DUPLICATE_LIBRARY true'));
+  });
+
   if (name === 'cjs-nest-11') {
     it('tests itself with the default ts-jest', async () => {
       await run(process.execPath, [join('node_modules', 'jest', 'bin', 'jest.js')], folder);

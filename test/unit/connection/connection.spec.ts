@@ -413,6 +413,19 @@ describe('Connection', () => {
     });
   });
 
+  it('writes at once what the response still takes when an event finds no room, so that a large turn loses nothing', async () => {
+    const { connection, response } = createConnection({ buffer: { maxBytes: 20 } });
+    connection.open('');
+    for (let i = 0; i < 10; i++) expect(connection.push(encodeData(`event ${i}`))).toBe(0);
+    await turns(1);
+    expect(response.received).toBe(Array.from({ length: 10 }, (_, i) => `data: event ${i}\n\n`).join(''));
+
+    const full = createConnection({ buffer: { maxBytes: 20 } }, new MemoryResponse(1));
+    full.response.pause();
+    full.connection.open('');
+    expect(['a', 'b', 'c', 'd', 'e'].map((data) => full.connection.push(encodeData(data)))).toEqual([0, 0, 0, 0, 'overflow']);
+  });
+
   describe('flushed', () => {
     it('resolves when all has been handed to the kernel, and not before', async () => {
       const { connection, response } = createConnection({}, new MemoryResponse(1));

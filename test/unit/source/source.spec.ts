@@ -278,6 +278,18 @@ describe('openSource', () => {
     expect(log).toEqual([0, 1, 2, 3, 'complete']);
   });
 
+  it('is let go of while it is paused, and then not asked any more', async () => {
+    let goOn = (): void => undefined;
+    const { source, iterator } = manualSource();
+    const { subscription } = read(source, { takesMore: false, ready: () => new Promise((resolve) => (goOn = resolve)) });
+    await turns();
+    subscription.unsubscribe();
+    goOn();
+    await turns();
+    expect(iterator.next).not.toHaveBeenCalled();
+    expect(iterator.return).toHaveBeenCalledTimes(1);
+  });
+
   it('does not pause an Observable, which pushes', () => {
     const subject = new Subject<number>();
     const { log } = read(subject, { takesMore: false, ready: () => new Promise(() => undefined) });

@@ -1,0 +1,128 @@
+import { describe, expect, it } from '@jest/globals';
+import { DEFAULTS } from '../../../lib/options/defaults.js';
+import type { RouteOptions, SseSessionModuleOptions } from '../../../lib/options/options.js';
+import { resolveModuleOptions, resolveRouteOptions } from '../../../lib/options/resolve.js';
+
+function resolve(module: SseSessionModuleOptions, route: RouteOptions = {}) {
+  return resolveRouteOptions(resolveModuleOptions(module), route, 'ChatController.stream');
+}
+
+describe('the options of a route', () => {
+  it('are the defaults when nobody says anything', () => {
+    expect(resolve({})).toMatchObject({
+      heartbeat: { intervalMs: 15_000, comment: 'heartbeat' },
+      timeoutMs: 1_800_000,
+      idleTimeoutMs: false,
+      retryMs: 2_000,
+      openOn: 'handler',
+      emit: 'event',
+      endEvent: false,
+      buffer: { maxBytes: 1_048_576, overflow: 'close', stallTimeoutMs: 30_000 },
+      limits: { maxConnections: false, maxPerPrincipal: false, maxPerSocket: false },
+      refusal: 'retry',
+      principal: undefined,
+      key: undefined,
+      finishMs: 0,
+    });
+    expect(resolve({}).serializer({ a: null })).toBe('{"a":null}');
+  });
+
+  it("are merged key by key: the route's over the module's over the defaults", () => {
+    expect(
+      resolve(
+        { timeoutMs: 1, retryMs: 5, heartbeat: { intervalMs: 10 }, buffer: { maxBytes: 7, overflow: 'latest' } },
+        { timeoutMs: 2, heartbeat: { comment: 'beat' }, buffer: { overflow: 'drop-oldest' } },
+      ),
+    ).toMatchObject({
+      timeoutMs: 2,
+      retryMs: 5,
+      heartbeat: { intervalMs: 10, comment: 'beat' },
+      buffer: { maxBytes: 7, overflow: 'drop-oldest', stallTimeoutMs: 30_000 },
+    });
+  });
+
+  it('take undefined for not there', () => {
+    const undefinedTimeout = { timeoutMs: undefined, heartbeat: { intervalMs: undefined } } as unknown as RouteOptions;
+    expect(resolve({ timeoutMs: 5, heartbeat: { intervalMs: 7 } }, undefinedTimeout)).toMatchObject({
+      timeoutMs: 5,
+      heartbeat: { intervalMs: 7, comment: 'heartbeat' },
+    });
+  });
+
+  it('switch a group off and on again', () => {
+    expect(resolve({ heartbeat: { intervalMs: 5 } }, { heartbeat: false }).heartbeat).toBe(false);
+    expect(resolve({ heartbeat: false }).heartbeat).toBe(false);
+    expect(resolve({ heartbeat: false }, { heartbeat: {} }).heartbeat).toEqual(DEFAULTS.heartbeat);
+    expect(resolve({ endEvent: { type: 'end' } }).endEvent).toEqual({ type: 'end' });
+    expect(resolve({ endEvent: { type: 'end' } }, { endEvent: false }).endEvent).toBe(false);
+    expect(resolve({}, { endEvent: { type: 'bye' } }).endEvent).toEqual({ type: 'bye' });
+  });
+
+  it('switch single values off and on again', () => {
+    expect(resolve({ timeoutMs: 5 }, { timeoutMs: false }).timeoutMs).toBe(false);
+    expect(resolve({ timeoutMs: false }, { timeoutMs: 5 }).timeoutMs).toBe(5);
+    expect(resolve({ retryMs: false }).retryMs).toBe(false);
+  });
+
+  it("count a limit of the module's in the process, and one of the route's on the route", () => {
+    const { limits } = resolve(
+      { limits: { maxConnections: 100, maxPerPrincipal: 5, maxPerSocket: 6 } },
+      { limits: { maxConnections: 10, maxPerSocket: false } },
+    );
+    expect(limits).toEqual({
+      maxConnections: { max: 10, scope: 'route' },
+      maxPerPrincipal: { max: 5, scope: 'process' },
+      maxPerSocket: false,
+    });
+  });
+
+  it("take the route's principal and key before the module's", () => {
+    const [a, b, c] = [() => 'a', () => 'b', () => 'c'];
+    expect(resolve({ principal: a, key: b }, { key: c })).toMatchObject({ principal: a, key: c });
+  });
+
+  it("take the route's finishMs before the module's", () => {
+    expect(resolve({ shutdown: { finishMs: 5 } }).finishMs).toBe(5);
+    expect(resolve({ shutdown: { finishMs: 5 } }, { shutdown: { finishMs: 0 } }).finishMs).toBe(0);
+  });
+
+  it('are refused, by name, when the route would finish later than the shutdown', () => {
+    expect(() => resolve({ shutdown: { timeoutMs: 5_000 } }, { shutdown: { finishMs: 5_001 } })).toThrow(
+      expect.objectContaining({
+        code: 'INVALID_OPTION',
+        message: expect.stringMatching(
+          /shutdown\.finishMs of ChatController\.stream" is 5001; expected at most shutdown\.timeoutMs \(5000\)/,
+        ) as string,
+      }),
+    );
+    expect(resolve({ shutdown: { timeoutMs: 5_000 } }, { shutdown: { finishMs: 5_000 } }).finishMs).toBe(5_000);
+  });
+
+  it('do not change what they were made of', () => {
+    const module: SseSessionModuleOptions = Object.freeze({ heartbeat: Object.freeze({ intervalMs: 5 }) });
+    resolve(module, { heartbeat: { intervalMs: 6 } });
+    expect(resolve(module).heartbeat).toEqual({ intervalMs: 5, comment: 'heartbeat' });
+    expect(DEFAULTS.heartbeat.intervalMs).toBe(15_000);
+  });
+});
+
+describe('the options of the module', () => {
+  it('have defaults for what is not of a route', () => {
+    expect(resolveModuleOptions()).toMatchObject({
+      cleanup: { intervalMs: 30_000 },
+      shutdown: { timeoutMs: 10_000, finishMs: 0, retryJitterMs: 5_000 },
+    });
+    expect(resolveModuleOptions({ shutdown: { timeoutMs: 5 }, cleanup: { intervalMs: 6 } })).toMatchObject({
+      cleanup: { intervalMs: 6 },
+      shutdown: { timeoutMs: 5, finishMs: 0, retryJitterMs: 5_000 },
+    });
+  });
+
+  it('are refused when sessions would finish later than the shutdown', () => {
+    expect(() => resolveModuleOptions({ shutdown: { timeoutMs: 5, finishMs: 6 } })).toThrow(/"shutdown\.finishMs" is 6; expected at most/);
+  });
+
+  it('are checked', () => {
+    expect(() => resolveModuleOptions({ nope: 1 } as SseSessionModuleOptions)).toThrow(expect.objectContaining({ code: 'INVALID_OPTION' }));
+  });
+});
