@@ -6,7 +6,8 @@ import { SseSessionError } from './errors.js';
  * the first use of the library tells the real cause.
  */
 const REGISTRY = Symbol.for('nestjs-sse-session.copies');
-const here = typeof __filename === 'undefined' ? 'the ESM build' : `the CommonJS build (${__filename})`;
+/** Where this file was loaded from: `import.meta` and `__filename` each exist in one of the two builds only, a stack in both. */
+const here = /\(?(\S+?)(?::\d+){0,2}\)?$/.exec(new Error().stack?.split('\n')[1] ?? '')?.[1] ?? 'an unknown place';
 
 const shared = globalThis as { [REGISTRY]?: Set<string> };
 const copies = (shared[REGISTRY] ??= new Set<string>());

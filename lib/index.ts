@@ -30,7 +30,7 @@ export { LastEventId } from './decorators/last-event-id.js';
 export { ManagedSse, type ManagedSseHooks, type ManagedSseOptions } from './decorators/managed-sse.js';
 export { OnSseSession } from './decorators/on-sse-session.js';
 export { SseSessionError, type SseSessionErrorCode } from './errors.js';
-export { type SseEvent, type SseEventInit, sseEvent } from './event/sse-event.js';
+export { type Sendable, type SseEvent, type SseEventInit, sseEvent } from './event/sse-event.js';
 export type { SessionFilter } from './manager/filter.js';
 export { SessionManager } from './manager/session-manager.js';
 export type { SessionStats } from './manager/stats.js';

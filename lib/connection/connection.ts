@@ -46,6 +46,8 @@ export class Connection implements AlarmOwner, ResponseListener, Flushable {
   /** The response takes no more until it drains. */
   #blocked = false;
   #flushing = false;
+  /** While it is waiting, one event is enough: nothing more is pulled for a stream that may never open. */
+  #hasEvent = false;
   /** A source waits to be told that the connection takes more. */
   #wanted = false;
   #lastWriteAt = 0;
@@ -81,7 +83,7 @@ export class Connection implements AlarmOwner, ResponseListener, Flushable {
 
   /** Whether a source may go on. */
   get takesMore(): boolean {
-    if (this.#state === 'waiting') return this.#outbox.isEmpty;
+    if (this.#state === 'waiting') return !this.#hasEvent;
     return !this.#blocked && this.#outbox.bytes < MAX_WRITE_BYTES;
   }
 
@@ -115,6 +117,7 @@ export class Connection implements AlarmOwner, ResponseListener, Flushable {
     // what the response still takes need not wait: nothing is lost in one large turn, and a paused source never overflows
     if (!this.#blocked && !this.#outbox.fits(event)) this.flush();
     const result = this.#outbox.push(event);
+    this.#hasEvent ||= event.dispatched;
     if (typeof result === 'number') {
       this.eventsDropped += result;
       this.#scheduleFlush();
@@ -162,13 +165,14 @@ export class Connection implements AlarmOwner, ResponseListener, Flushable {
   flush(): void {
     this.#flushing = false;
     if (this.#state !== 'open' && this.#state !== 'ending') return;
-    while (!this.#blocked && !this.isClosed) {
-      const slice = this.#outbox.take();
-      if (!slice) break;
+    const slice = this.#blocked ? undefined : this.#outbox.take();
+    if (slice) {
       this.eventsSent += slice.events;
       this.#write(slice.chunk, slice.byteLength);
     }
-    if (this.#state === 'ending' && this.#outbox.isEmpty) this.#finish();
+    // one slice a tick: what is written in one tick leaves in one write of the socket
+    if (!this.#outbox.isEmpty) this.#scheduleFlush();
+    else if (this.#state === 'ending') this.#finish();
     else if (this.#wanted && !this.#blocked) this.#tellReady();
   }
 
@@ -177,6 +181,8 @@ export class Connection implements AlarmOwner, ResponseListener, Flushable {
     this.#stillSince = Infinity;
     this.#settleFlushWaiters();
     this.flush();
+    const { heartbeat } = this.options;
+    if (heartbeat && this.#state === 'open') this.context.wheel.setNoLaterThan(this.#alarm, this.#lastWriteAt + heartbeat.intervalMs);
   }
 
   onClose(finished: boolean, error: Error | undefined): void {
@@ -200,7 +206,7 @@ export class Connection implements AlarmOwner, ResponseListener, Flushable {
 
   #nextDeadline(now: number): number {
     const { heartbeat, buffer } = this.options;
-    const heartbeatAt = heartbeat ? Math.max(this.#lastWriteAt + heartbeat.intervalMs, now + 1) : Infinity;
+    const heartbeatAt = heartbeat && !this.#blocked ? Math.max(this.#lastWriteAt + heartbeat.intervalMs, now + 1) : Infinity;
     const stillAt = (this.#stillSince === Infinity ? now : this.#stillSince) + buffer.stallTimeoutMs;
     const flushedAt = this.#flushWaiters ? now + 1 : Infinity;
     return Math.min(heartbeatAt, Math.max(stillAt, now + 1), flushedAt);

@@ -1,10 +1,11 @@
-import type { IncomingMessage, OutgoingHttpHeaders, ServerResponse } from 'node:http';
+import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Http2ServerRequest, Http2ServerResponse, ServerHttp2Stream } from 'node:http2';
+import { constants } from 'node:http2';
 import type { Socket } from 'node:net';
 import type { ResponseListener, ResponseStream } from './response-stream.js';
 
 /** What a stream of events is sent with: WHATWG HTML 9.2.5 for the type; the others keep caches, compression and proxies from holding it back. */
-export const STREAM_HEADERS: OutgoingHttpHeaders = {
+export const STREAM_HEADERS = {
   'Content-Type': 'text/event-stream',
   'Cache-Control': 'no-cache, no-transform',
   'X-Accel-Buffering': 'no',
@@ -14,8 +15,10 @@ export const STREAM_HEADERS: OutgoingHttpHeaders = {
 export interface HttpPair {
   readonly request: IncomingMessage | Http2ServerRequest;
   readonly response: ServerResponse | Http2ServerResponse;
-  /** Takes the response over from the framework, with the headers that the application has set; called once, before the headers go out. */
-  takeOver(): void;
+  /** Puts the headers that the application has set by the framework on the response; called once, before they go out. */
+  applyHeaders(): void;
+  /** Keeps the framework from answering. */
+  hijack(): void;
 }
 
 /** The HTTP/2 stream under a response, if there is one. */
@@ -25,17 +28,24 @@ export function http2Stream(response: HttpPair['response']): ServerHttp2Stream |
 
 /** Sends the headers of a stream, with status 200 also for POST: a client takes no other for a stream. */
 export function sendHead(http: HttpPair): void {
-  http.takeOver();
   const response = http.response as ServerResponse;
+  http.applyHeaders();
   response.removeHeader('Content-Length');
-  for (const [name, value] of Object.entries(STREAM_HEADERS)) response.setHeader(name, value as string);
-  // writeHead, not statusCode: `on-headers` hooks of middleware (sessions, cookies) run there
-  response.writeHead(200);
+  for (const [name, value] of Object.entries(STREAM_HEADERS)) response.setHeader(name, value);
+  try {
+    // writeHead, not statusCode: `on-headers` hooks of middleware (sessions, cookies) run there
+    response.writeHead(200);
+  } catch (error) {
+    // the framework answers after all, and not with a stream
+    for (const name of Object.keys(STREAM_HEADERS)) response.removeHeader(name);
+    throw error;
+  }
+  http.hijack();
 }
 
 /**
  * A {@link ResponseStream} over `node:http` or `node:http2`. What each kind of end looks like in Node differs (a FIN, an RST, a
- * half-close, a reset stream); the first of the response's and the socket's `close` is taken, and the other not listened to any more.
+ * half-close, a reset stream); the first `close` of the response, the socket or an aborted request is taken, and the others not listened to any more.
  */
 export class HttpResponse implements ResponseStream {
   readonly #response: ServerResponse;
@@ -71,6 +81,7 @@ export class HttpResponse implements ResponseStream {
     this.#response.on('close', this.#onClose);
     this.#response.on('drain', this.#onDrain);
     this.#socket?.on('close', this.#onClose);
+    this.http.request.on('close', this.#onRequestClose);
     if (this.isGone) this.#onClose();
   }
 
@@ -80,7 +91,8 @@ export class HttpResponse implements ResponseStream {
   }
 
   write(chunk: string | Buffer): boolean {
-    return this.#response.write(chunk);
+    // only `false` asks to wait: a write() that middleware has replaced may return nothing
+    return this.#response.write(chunk) !== false;
   }
 
   end(): void {
@@ -89,12 +101,21 @@ export class HttpResponse implements ResponseStream {
 
   destroy(): void {
     this.#unlisten();
-    if (this.#stream) this.#stream.destroy();
-    else this.#response.destroy();
+    this.#cut();
   }
 
   release(): void {
     this.#unlisten();
+  }
+
+  #cut(): void {
+    if (!this.#stream) {
+      this.#response.destroy();
+      return;
+    }
+    // destroy() alone resets the stream with NO_ERROR, which a client takes for a complete answer
+    this.#stream.close(constants.NGHTTP2_CANCEL);
+    this.#stream.destroy();
   }
 
   readonly #onDrain = (): void => this.#listener?.onDrain();
@@ -110,7 +131,14 @@ export class HttpResponse implements ResponseStream {
       ? this.#response.writableEnded && this.#stream.rstCode === 0 && this.#stream.writableFinished
       : this.#response.writableFinished;
     this.#unlisten();
+    // a half-closed connection still holds what was not sent
+    if (!finished) this.#cut();
     listener.onClose(finished, error);
+  };
+
+  /** A half-close with unsent data shows here alone. By itself this event means little: it also comes when a body was consumed. */
+  readonly #onRequestClose = (): void => {
+    if (this.http.request.aborted || this.isGone) this.#onClose();
   };
 
   #unlisten(): void {
@@ -119,6 +147,7 @@ export class HttpResponse implements ResponseStream {
     this.#response.off('close', this.#onClose);
     this.#response.off('drain', this.#onDrain);
     this.#socket?.off('close', this.#onClose);
+    this.http.request.off('close', this.#onRequestClose);
     // the 'error' listener stays: a write that is still under way may fail after the end
   }
 }

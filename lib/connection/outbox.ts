@@ -173,21 +173,20 @@ export class Outbox {
       if (this.#bytes <= this.maxBytes || oldest === event) break;
       latest.delete(type);
       this.#bytes -= oldest.byteLength;
-      dropped++;
+      if (oldest.dispatched) dropped++;
     }
     return dropped;
   }
 
   #keepLatest(latest: Map<string, EncodedEvent>, event: EncodedEvent): number {
-    if (!event.dispatched) return 0;
-    const replaced = latest.get(event.type);
+    const replaced = latest.get(event.slot);
     if (replaced) {
-      latest.delete(event.type);
+      latest.delete(event.slot);
       this.#bytes -= replaced.byteLength;
     }
-    latest.set(event.type, event);
+    latest.set(event.slot, event);
     this.#bytes += event.byteLength;
-    return replaced ? 1 : 0;
+    return replaced?.dispatched ? 1 : 0;
   }
 
   /** Back to a queue: the connection takes again. */

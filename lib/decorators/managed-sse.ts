@@ -46,11 +46,7 @@ const HOOKS: readonly string[] = ['onOpen', 'onCompletion', 'onTimeout', 'onErro
  */
 export function ManagedSse<C = unknown>(path: string | string[] = '/', options: ManagedSseOptions & ThisType<C> = {}) {
   assertSingleCopy();
-  return <M extends ManagedHandler>(
-    target: object,
-    property: string | symbol,
-    descriptor: TypedPropertyDescriptor<M>,
-  ): TypedPropertyDescriptor<M> => {
+  return <M extends ManagedHandler>(target: object, property: string | symbol, descriptor: TypedPropertyDescriptor<M>): void => {
     const name = `${target.constructor.name}.${String(property)}`;
     const { method, routeOptions, hooks } = separate(path, options, name);
     const original = descriptor.value;
@@ -63,7 +59,6 @@ export function ManagedSse<C = unknown>(path: string | string[] = '/', options: 
     markManaged(managed, { name, options: routeOptions, hooks });
     RequestMapping({ path, method })(target, property, descriptor);
     putInterceptorFirst(target, property, descriptor);
-    return descriptor;
   };
 }
 
@@ -99,16 +94,33 @@ function separate(
   return { method, routeOptions, hooks: hooks };
 }
 
+type RouteArguments = Record<string, { index: number }>;
+
+/** Under which key our mark stands among a method's arguments. */
+const RESPONSE_ARGUMENT = Symbol('nestjs-sse-session.response-argument');
+
 /**
  * Tells Nest that the response is not its to send, as a `@Res()` parameter does. It is put behind every decorated one, at an index that no
  * parameter has, or that of one with a default or a rest parameter; the wrapper cuts it off again.
  */
 function markResponseHandled(target: object, property: string | symbol): number {
-  const decorated = (Reflect.getMetadata(ROUTE_ARGS_METADATA, target.constructor, property) ?? {}) as Record<string, { index: number }>;
+  const { constructor } = target;
+  const decorated = { ...(Reflect.getMetadata(ROUTE_ARGS_METADATA, constructor, property) as RouteArguments | undefined) };
+  // an override inherits what its parent's parameters were decorated with, our mark too
+  const inherited = Reflect.getMetadata(RESPONSE_ARGUMENT, constructor, property) as string | undefined;
+  if (inherited !== undefined) delete decorated[inherited];
   const index = 1 + Math.max(-1, ...Object.values(decorated).map((argument) => argument.index));
+  Reflect.defineMetadata(ROUTE_ARGS_METADATA, decorated, constructor, property);
   Res()(target, property, index);
+  const marked = Reflect.getMetadata(ROUTE_ARGS_METADATA, constructor, property) as RouteArguments;
+  Reflect.defineMetadata(
+    RESPONSE_ARGUMENT,
+    Object.keys(marked).find((key) => !(key in decorated)),
+    constructor,
+    property,
+  );
   // a `@Res({ passthrough: true })` of the handler's own would give the response back to Nest
-  Reflect.defineMetadata(RESPONSE_PASSTHROUGH_METADATA, false, target.constructor, property);
+  Reflect.defineMetadata(RESPONSE_PASSTHROUGH_METADATA, false, constructor, property);
   return index;
 }
 

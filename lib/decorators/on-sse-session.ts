@@ -1,3 +1,4 @@
+import 'reflect-metadata';
 import { SetMetadata } from '@nestjs/common';
 import { assertSingleCopy } from '../copies.js';
 import { SseSessionError, show } from '../errors.js';
@@ -24,6 +25,7 @@ export function OnSseSession<K extends HookKind>(kind: K) {
   assertSingleCopy();
   if (!KINDS.includes(kind)) throw new SseSessionError('INVALID_HOOK', `@OnSseSession() got ${show(kind)}; expected ${KINDS.join(', ')}.`);
   return <M extends HookMethod<K>>(target: object, property: string | symbol, descriptor: TypedPropertyDescriptor<M>): void => {
-    SetMetadata(ON_SSE_SESSION, kind)(target, property, descriptor);
+    const kinds = (Reflect.getMetadata(ON_SSE_SESSION, descriptor.value as object) ?? []) as HookKind[];
+    SetMetadata(ON_SSE_SESSION, [...kinds, kind])(target, property, descriptor);
   };
 }

@@ -17,8 +17,8 @@ export class EncodedEvent {
   constructor(
     /** The lines of the block, with its blank line if it has one. */
     readonly text: string,
-    /** The event's type: what `overflow: 'latest'` goes by. */
-    readonly type: string,
+    /** Of which `overflow: 'latest'` keeps the newest: the type of an event, or what a block without data is for. */
+    readonly slot: string,
     /** Whether a blank line ends the block, so that a client commits it. Comments and a `retry:` take effect line by line and have none. */
     readonly dispatched: boolean,
   ) {
@@ -49,7 +49,14 @@ export function encode(fields: EventFields): EncodedEvent {
   if (id !== undefined) text += id === '' ? 'id:\n' : `id: ${id}\n`;
   const dispatched = data !== undefined || id !== undefined;
   if (dispatched) text += '\n';
-  return new EncodedEvent(text, type ?? '', dispatched);
+  return new EncodedEvent(text, slotOf(fields), dispatched);
+}
+
+/** No type has a NUL in it, so that none meets these. */
+function slotOf({ data, type, id, retry }: EventFields): string {
+  if (data !== undefined) return type ?? '';
+  if (id !== undefined) return '\0id';
+  return retry === undefined ? '\0comment' : '\0retry';
 }
 
 /** A payload that is already text: the hot path of token streams. */

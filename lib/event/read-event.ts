@@ -17,11 +17,14 @@ export interface Reading {
  */
 export function readFields(value: unknown, reading: Reading): EventFields {
   if (value instanceof SseEvent) return value;
-  if (value instanceof Uint8Array) {
+  if (value instanceof ArrayBuffer || ArrayBuffer.isView(value)) {
     throw new SseSessionError(
       'INVALID_EVENT',
       'send() got bytes; expected text or an object. A source may emit bytes (they are decoded as one UTF-8 stream), single sends must be text.',
     );
+  }
+  if (typeof (value as { then?: unknown } | null | undefined)?.then === 'function') {
+    throw new SseSessionError('INVALID_EVENT', 'An event was a promise; await it before it is sent.');
   }
   if (reading.emit === 'event' && typeof value === 'object' && value !== null && looksLikeEvent(value)) {
     return checkFields(value, serializeData(value.data, reading.serializer));

@@ -1,3 +1,4 @@
+import { assertSingleCopy } from '../copies.js';
 import { SseSessionError, show } from '../errors.js';
 import { type EncodedEvent, type EventFields, encode } from './encode.js';
 import { serializeData, serializeJson } from './serialize.js';
@@ -15,6 +16,9 @@ export interface SseEventInit<T = unknown> {
   /** A comment, which no client shows. */
   comment?: string | undefined;
 }
+
+/** What can be sent: an event, or the data of one. Bytes, promises and `undefined` are refused. */
+export type Sendable = SseEvent | SseEventInit | string | number | boolean | object | null;
 
 const FIELDS: ReadonlySet<string> = new Set(['data', 'type', 'id', 'retry', 'comment']);
 
@@ -47,6 +51,7 @@ export class SseEvent implements EventFields {
  * `type` without `data` (no client would ever dispatch it) or an event without any field; `SERIALIZATION_FAILED` for data that is no JSON.
  */
 export function sseEvent<T = unknown>(init: SseEventInit<T>): SseEvent {
+  assertSingleCopy();
   if (typeof init !== 'object' || init === null)
     throw invalid(`sseEvent() takes an object with data, type, id, retry or comment; got ${show(init)}`);
   for (const key of Object.keys(init)) {

@@ -25,7 +25,9 @@ export class CleanupScheduler {
 
   async start(): Promise<void> {
     const schedulers = (this.#schedulers = await this.#findSchedulers());
-    const interval = setInterval(() => this.cleanup.run(), this.sessions.options.cleanup.intervalMs);
+    // setImmediate: after a blocked event loop the timers come first, and what the network has to say is heard before anything is ended
+    const run = (): void => void setImmediate(() => this.cleanup.run());
+    const interval = setInterval(run, this.sessions.options.cleanup.intervalMs);
     schedulers.addInterval(CLEANUP_JOB, interval.unref());
   }
 

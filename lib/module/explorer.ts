@@ -49,18 +49,24 @@ export class Explorer {
     seen.add(instance);
     const className = (instance.constructor as { name?: string } | undefined)?.name ?? String(wrapper.name);
     for (const [name, method] of methodsOf(Object.getPrototypeOf(instance) as object | null)) {
-      const kind = Reflect.getMetadata(ON_SSE_SESSION, method) as HookKind | undefined;
-      if (!kind) continue;
-      // Nest has a bare prototype in the place of what it makes per request
-      if (!wrapper.isDependencyTreeStatic() || wrapper.isTransient) {
-        throw new SseSessionError(
-          'INVALID_HOOK',
-          `@OnSseSession('${kind}') on ${className}.${String(name)}: ${className} is request-scoped or transient, so there is no instance to call. Put the hook on a singleton.`,
-        );
+      for (const kind of hookKindsOf(method)) {
+        // Nest has a bare prototype in the place of what it makes per request
+        if (!wrapper.isDependencyTreeStatic() || wrapper.isTransient) throw notASingleton(className, name, kind);
+        hooks[kind].push(((...args: never[]): unknown => method.apply(instance, args)) as never);
       }
-      hooks[kind].push(((...args: never[]): unknown => method.apply(instance, args)) as never);
     }
   }
+}
+
+function hookKindsOf(method: Handler): HookKind[] {
+  return (Reflect.getMetadata(ON_SSE_SESSION, method) ?? []) as HookKind[];
+}
+
+function notASingleton(className: string, method: string | symbol, kind: HookKind): SseSessionError {
+  return new SseSessionError(
+    'INVALID_HOOK',
+    `@OnSseSession('${kind}') on ${className}.${String(method)}: ${className} is request-scoped or transient, so there is no instance to call. Put the hook on a singleton.`,
+  );
 }
 
 /** The methods that an instance has, the most derived of each name. */

@@ -1,17 +1,8 @@
-import {
-  type BeforeApplicationShutdown,
-  type DynamicModule,
-  Inject,
-  Logger,
-  Module,
-  type OnApplicationBootstrap,
-  type OnApplicationShutdown,
-  type OnModuleDestroy,
-  type OnModuleInit,
-} from '@nestjs/common';
+import { type DynamicModule, Logger, Module } from '@nestjs/common';
 import { DiscoveryModule, ModuleRef } from '@nestjs/core';
 import { CLOCK, type Clock, RANDOM, type Random, systemClock } from '../clock/clock.js';
 import { assertSingleCopy } from '../copies.js';
+import { LocalSessionManager } from '../manager/local-session-manager.js';
 import { SessionManager } from '../manager/session-manager.js';
 import type { SseSessionModuleOptions } from '../options/options.js';
 import { resolveModuleOptions } from '../options/resolve.js';
@@ -22,6 +13,7 @@ import { SessionRegistry } from '../session/session-registry.js';
 import { Shutdown } from '../session/shutdown.js';
 import { CleanupScheduler } from './cleanup-scheduler.js';
 import { Explorer } from './explorer.js';
+import { Lifecycle } from './lifecycle.js';
 import { type ASYNC_OPTIONS_TYPE, ConfigurableModuleClass, MODULE_OPTIONS_TOKEN, type SseSessionModuleExtras } from './options-builder.js';
 
 @Module({
@@ -43,27 +35,18 @@ import { type ASYNC_OPTIONS_TYPE, ConfigurableModuleClass, MODULE_OPTIONS_TOKEN,
         new RequestRuntime(registry, shutdown, new Controllers(moduleRef)),
       inject: [SessionRegistry, Shutdown, ModuleRef],
     },
-    SessionManager,
+    { provide: SessionManager, useClass: LocalSessionManager },
     CleanupScheduler,
     Explorer,
+    Lifecycle,
   ],
   exports: [SessionManager, RequestRuntime],
 })
-export class SseSessionModule
-  extends ConfigurableModuleClass
-  implements OnModuleInit, OnApplicationBootstrap, OnModuleDestroy, BeforeApplicationShutdown, OnApplicationShutdown
-{
-  constructor(
-    @Inject(SessionRegistry) private readonly registry: SessionRegistry,
-    @Inject(Shutdown) private readonly shutdown: Shutdown,
-    @Inject(RequestRuntime) private readonly runtime: RequestRuntime,
-    @Inject(CleanupScheduler) private readonly scheduler: CleanupScheduler,
-    @Inject(Explorer) private readonly explorer: Explorer,
-  ) {
-    super();
-  }
-
-  /** The module with these options; `isGlobal: false` to import it where it is needed. */
+export class SseSessionModule extends ConfigurableModuleClass {
+  /**
+   * The module with these options, imported once, in the root module. With `isGlobal: false` keep what this returns in a constant, and
+   * import that wherever it is needed.
+   */
   static override forRoot(options: SseSessionModuleOptions & SseSessionModuleExtras = {}): DynamicModule {
     assertSingleCopy();
     return super.forRoot(options);
@@ -73,27 +56,5 @@ export class SseSessionModule
   static override forRootAsync(options: typeof ASYNC_OPTIONS_TYPE): DynamicModule {
     assertSingleCopy();
     return super.forRootAsync(options);
-  }
-
-  onModuleInit(): void {
-    this.explorer.explore(this.registry.hooks, this.runtime.routes);
-  }
-
-  async onApplicationBootstrap(): Promise<void> {
-    await this.scheduler.start();
-  }
-
-  onModuleDestroy(): void {
-    this.shutdown.refuse();
-  }
-
-  async beforeApplicationShutdown(): Promise<void> {
-    this.scheduler.stop();
-    await this.shutdown.drain();
-    this.runtime.http2Sessions.close();
-  }
-
-  onApplicationShutdown(): void {
-    this.registry.dispose();
   }
 }

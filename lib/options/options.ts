@@ -4,9 +4,9 @@ import type { SseSession } from '../session/sse-session.js';
 
 export interface HeartbeatOptions {
   /** Milliseconds without a write after which a comment is written. Default 15,000. */
-  intervalMs?: number;
+  intervalMs?: number | undefined;
   /** The comment's text, without line breaks. Default `'heartbeat'`. */
-  comment?: string;
+  comment?: string | undefined;
 }
 
 /**
@@ -19,11 +19,11 @@ export type OverflowPolicy = 'close' | 'drop-oldest' | 'latest';
 
 export interface BufferOptions {
   /** Bytes that may wait for one connection that does not read. Default 1,048,576. One event larger than that, with nothing before it, is written. */
-  maxBytes?: number;
+  maxBytes?: number | undefined;
   /** Default `'close'`. */
-  overflow?: OverflowPolicy;
+  overflow?: OverflowPolicy | undefined;
   /** Milliseconds in which nothing moved while something waits, after which the session ends as `slow-client`; also how long an end may take. Default 30,000. */
-  stallTimeoutMs?: number;
+  stallTimeoutMs?: number | undefined;
 }
 
 export interface EndEventOptions {
@@ -32,93 +32,96 @@ export interface EndEventOptions {
 }
 
 /** An error of the source, told to a client that already has its headers. `null` tells nothing. */
-export type ErrorEventFactory = (error: unknown, session: SseSession) => SseEventInit | null;
+export type ErrorEventFactory = (this: void, error: unknown, session: SseSession) => SseEventInit | null;
 
 /** Turns a payload that is not a string into the `data` of an event. */
-export type Serializer = (data: unknown) => string;
+export type Serializer = (this: void, data: unknown) => string;
 
 export interface LimitOptions {
-  /** Sessions at once, connecting ones counted too. Default `false`: no limit. Set on a route it counts the sessions of that route. */
-  maxConnections?: number | false;
-  /** Sessions at once of one principal. Default `false`. Set on a route it counts the principal's sessions on that route. */
-  maxPerPrincipal?: number | false;
+  /** Sessions at once, connecting ones counted too. Default `false`: no limit. Set on a route it counts that route's sessions, beside the module's limit; `false` on a route lifts that. */
+  maxConnections?: number | false | undefined;
+  /** Sessions at once of one principal. Default `false`. Set on a route it counts the principal's sessions on that route, likewise. */
+  maxPerPrincipal?: number | false | undefined;
   /** Sessions at once on one HTTP/2 connection (HTTP/1.1 has one per socket anyway). Default `false`. */
-  maxPerSocket?: number | false;
+  maxPerSocket?: number | false | undefined;
   /** Only `'reject'`. */
-  perPrincipalPolicy?: 'reject';
+  perPrincipalPolicy?: 'reject' | undefined;
 }
 
 export interface CleanupOptions {
   /** Milliseconds between two runs of the job `sse-session-cleanup`. Default 30,000. */
-  intervalMs?: number;
+  intervalMs?: number | undefined;
 }
 
 export interface RouteShutdownOptions {
   /** Milliseconds that sessions have to end by themselves when the application stops. Default 0, at most `shutdown.timeoutMs`. */
-  finishMs?: number;
+  finishMs?: number | undefined;
 }
 
 export interface ShutdownOptions extends RouteShutdownOptions {
   /** Milliseconds after which the shutdown waits for nobody any more. Default 10,000. */
-  timeoutMs?: number;
+  timeoutMs?: number | undefined;
   /** Milliseconds over which the clients' return is spread at least (by the `retry:` they get). Default 5,000. */
-  retryJitterMs?: number;
+  retryJitterMs?: number | undefined;
 }
 
 /** What the module sets for every route, and a route may set for itself. */
 export interface StreamOptions {
   /** A comment whenever nothing was written for a while; `false` for none. */
-  heartbeat?: HeartbeatOptions | false;
+  heartbeat?: HeartbeatOptions | false | undefined;
   /** Longest life of a session in milliseconds from its creation, shortened by a jitter of up to 10 %; only `false` lifts it. Default 1,800,000 (30 minutes). */
-  timeoutMs?: number | false;
+  timeoutMs?: number | false | undefined;
   /** Ends a session that had no event for so many milliseconds; heartbeats do not count. Default `false`. */
-  idleTimeoutMs?: number | false;
+  idleTimeoutMs?: number | false | undefined;
   /** The `retry:` sent on open, in milliseconds, lengthened by a jitter of up to 50 %; `false` for none. Default 2,000. */
-  retryMs?: number | false;
+  retryMs?: number | false | undefined;
   /** When the headers go out: one macrotask after the handler has resolved, or with the first event (an upstream's 401 or 429 keeps its status). Default `'handler'`. */
-  openOn?: 'handler' | 'first-event';
+  openOn?: 'handler' | 'first-event' | undefined;
   /** Whether a plain object with `data` is read as an event, or everything as a payload. Default `'event'`. */
-  emit?: 'event' | 'payload';
+  emit?: 'event' | 'payload' | undefined;
   /** How a payload that is not a string becomes `data`. Default: `JSON.stringify`. */
-  serializer?: Serializer;
+  serializer?: Serializer | undefined;
   /** What a client is told of an error after the headers; `false` for nothing. Default: type `error`, with the message of an `HttpException`, else `Internal server error`. */
-  errorEvent?: ErrorEventFactory | false;
+  errorEvent?: ErrorEventFactory | false | undefined;
   /** A last event, so that a client can tell an end from a cut. Default `false`. */
-  endEvent?: EndEventOptions | false;
+  endEvent?: EndEventOptions | false | undefined;
   /** What may wait for a connection that does not read. */
-  buffer?: BufferOptions;
+  buffer?: BufferOptions | undefined;
   /** How many sessions there may be. */
-  limits?: LimitOptions;
+  limits?: LimitOptions | undefined;
   /** How a request is refused: with a 200 that says `retry:` and ends, as an `EventSource` never comes back after another status, or with 429 or 503. Default `'retry'`. */
-  refusal?: 'retry' | 'status';
+  refusal?: 'retry' | 'status' | undefined;
   /** Who owns the session. An empty string is nobody. */
-  principal?: (context: ExecutionContext) => string | undefined;
+  principal?: ((this: void, context: ExecutionContext) => string | undefined) | undefined;
   /** What the application calls this run (the answer, not the chat), within its principal. An empty string is no key. */
-  key?: (context: ExecutionContext) => string | undefined;
+  key?: ((this: void, context: ExecutionContext) => string | undefined) | undefined;
 }
 
 /** The options of `SseSessionModule.forRoot()`. */
 export interface SseSessionModuleOptions extends StreamOptions {
   /** The scheduled job that ends what all else missed. */
-  cleanup?: CleanupOptions;
+  cleanup?: CleanupOptions | undefined;
   /** How the application stops. */
-  shutdown?: ShutdownOptions;
+  shutdown?: ShutdownOptions | undefined;
 }
 
 /** The options of a route, merged key by key over the module's. */
 export interface RouteOptions extends StreamOptions {
-  shutdown?: RouteShutdownOptions;
+  shutdown?: RouteShutdownOptions | undefined;
 }
 
-/** A limit and what it counts: the sessions of the process, or of the route that set it. */
+/** A group of options with every default in its place. */
+export type Complete<T> = { [K in keyof T]-?: Exclude<T[K], undefined> };
+
+/** A limit on the sessions of the process, which the module sets, and one on those of the route, which the route sets. */
 export interface ResolvedLimit {
-  max: number;
-  scope: 'process' | 'route';
+  process: number | false;
+  route: number | false;
 }
 
 /** The options of one route with every default in its place. */
 export interface ResolvedRouteOptions {
-  heartbeat: Required<HeartbeatOptions> | false;
+  heartbeat: Complete<HeartbeatOptions> | false;
   timeoutMs: number | false;
   idleTimeoutMs: number | false;
   retryMs: number | false;
@@ -127,8 +130,8 @@ export interface ResolvedRouteOptions {
   serializer: Serializer;
   errorEvent: ErrorEventFactory | false;
   endEvent: EndEventOptions | false;
-  buffer: Required<BufferOptions>;
-  limits: { maxConnections: ResolvedLimit | false; maxPerPrincipal: ResolvedLimit | false; maxPerSocket: ResolvedLimit | false };
+  buffer: Complete<BufferOptions>;
+  limits: { maxConnections: ResolvedLimit; maxPerPrincipal: ResolvedLimit; maxPerSocket: number | false };
   refusal: 'retry' | 'status';
   principal: ((context: ExecutionContext) => string | undefined) | undefined;
   key: ((context: ExecutionContext) => string | undefined) | undefined;

@@ -1,6 +1,7 @@
 import { SseSessionError } from '../errors.js';
 import { DEFAULTS } from './defaults.js';
 import type {
+  Complete,
   EndEventOptions,
   HeartbeatOptions,
   ResolvedLimit,
@@ -16,11 +17,11 @@ import { checkModuleOptions } from './schema.js';
 export interface ResolvedModuleOptions {
   readonly given: SseSessionModuleOptions;
   readonly cleanup: { intervalMs: number };
-  readonly shutdown: Required<ShutdownOptions>;
+  readonly shutdown: Complete<ShutdownOptions>;
 }
 
 /** The later layers win, key by key; what is `undefined` is not there. */
-function merge<T extends object>(...layers: (Partial<T> | undefined)[]): T {
+function merge<T extends object>(...layers: (object | undefined)[]): T {
   const merged: Record<string, unknown> = {};
   for (const layer of layers) {
     for (const [key, value] of Object.entries(layer ?? {})) {
@@ -33,17 +34,17 @@ function merge<T extends object>(...layers: (Partial<T> | undefined)[]): T {
 /** A group that can be switched off: the innermost layer that says anything decides whether it is on. */
 function mergeOrFalse<T extends object>(
   defaults: T | false,
-  outer: Partial<T> | false | undefined,
-  inner: Partial<T> | false | undefined,
+  outer: object | false | undefined,
+  inner: object | false | undefined,
 ): T | false {
   const decisive = inner ?? outer ?? defaults;
   if (decisive === false) return false;
   return merge<T>(defaults || undefined, outer || undefined, inner || undefined);
 }
 
-function limit(outer: number | false | undefined, inner: number | false | undefined): ResolvedLimit | false {
-  if (inner !== undefined) return inner === false ? false : { max: inner, scope: 'route' };
-  return outer === undefined || outer === false ? false : { max: outer, scope: 'process' };
+/** A route has the module's limit beside its own; its `false` lifts both. */
+function limit(outer: number | false = false, inner?: number | false): ResolvedLimit {
+  return { process: inner === false ? false : outer, route: inner ?? false };
 }
 
 export function resolveModuleOptions(given: SseSessionModuleOptions = {}): ResolvedModuleOptions {
@@ -64,13 +65,13 @@ export function resolveRouteOptions(module: ResolvedModuleOptions, route: RouteO
   const plain = merge<StreamOptions>(DEFAULTS, outer, route);
   return {
     ...(plain as Omit<ResolvedRouteOptions, 'limits' | 'finishMs'>),
-    heartbeat: mergeOrFalse<Required<HeartbeatOptions>>(DEFAULTS.heartbeat, outer.heartbeat, route.heartbeat),
+    heartbeat: mergeOrFalse<Complete<HeartbeatOptions>>(DEFAULTS.heartbeat, outer.heartbeat, route.heartbeat),
     endEvent: mergeOrFalse<EndEventOptions>(DEFAULTS.endEvent, outer.endEvent, route.endEvent),
     buffer: merge<ResolvedRouteOptions['buffer']>(DEFAULTS.buffer, outer.buffer, route.buffer),
     limits: {
       maxConnections: limit(outer.limits?.maxConnections, route.limits?.maxConnections),
       maxPerPrincipal: limit(outer.limits?.maxPerPrincipal, route.limits?.maxPerPrincipal),
-      maxPerSocket: limit(outer.limits?.maxPerSocket, route.limits?.maxPerSocket),
+      maxPerSocket: route.limits?.maxPerSocket ?? outer.limits?.maxPerSocket ?? DEFAULTS.limits.maxPerSocket,
     },
     principal: route.principal ?? outer.principal,
     key: route.key ?? outer.key,

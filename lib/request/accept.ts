@@ -5,10 +5,15 @@ const EVENT_STREAM = 'text/event-stream';
 
 /** Whether a client can take a stream of events; one that says nothing takes everything (RFC 9110, 12.5.1). */
 export function acceptsEventStream(headers: IncomingHttpHeaders): boolean {
-  return new Negotiator({ headers }).mediaType([EVENT_STREAM]) !== undefined;
+  return negotiator(headers).mediaType([EVENT_STREAM]) !== undefined;
 }
 
 /** Whether a client names the type, as every `EventSource` does: a wildcard names nothing. */
 export function namesEventStream(headers: IncomingHttpHeaders): boolean {
-  return acceptsEventStream(headers) && new Negotiator({ headers }).mediaTypes().includes(EVENT_STREAM);
+  return acceptsEventStream(headers) && negotiator(headers).mediaTypes().includes(EVENT_STREAM);
+}
+
+/** Without charsets: a stream of events is always UTF-8, and some clients say so. */
+function negotiator({ accept }: IncomingHttpHeaders): Negotiator {
+  return new Negotiator({ headers: { accept: accept?.replace(/;\s*charset\s*=[^;,]*/gi, '') } });
 }

@@ -1,6 +1,7 @@
 import { http2Stream } from '../connection/http-response.js';
-import type { ResolvedLimit, ResolvedRouteOptions } from '../options/options.js';
+import type { ResolvedRouteOptions } from '../options/options.js';
 import type { SessionRegistry } from '../session/session-registry.js';
+import type { SseSession } from '../session/sse-session.js';
 import type { Shutdown } from '../session/shutdown.js';
 import { type HttpExchange, isPipelined } from './http-exchange.js';
 import type { Http2Sessions } from './http2-sessions.js';
@@ -23,32 +24,37 @@ export class Admission {
     private readonly http2Sessions: Http2Sessions,
   ) {}
 
-  refusalOf(applicant: Applicant): Refusal | undefined {
-    const { exchange, options } = applicant;
+  /** What refuses a request whoever it is of. */
+  closedTo(exchange: HttpExchange): Refusal | undefined {
     if (this.shutdown.isRefusing) return 'shutdown';
-    if (isPipelined(exchange)) return 'pipelined';
+    return isPipelined(exchange) ? 'pipelined' : undefined;
+  }
+
+  refusalOf({ exchange, options, principal, route }: Applicant): Refusal | undefined {
     const { maxConnections, maxPerPrincipal, maxPerSocket } = options.limits;
-    if (maxConnections && this.#countAll(maxConnections, applicant) >= maxConnections.max) return 'connections';
-    if (maxPerPrincipal && this.#countOfPrincipal(maxPerPrincipal, applicant) >= maxPerPrincipal.max) return 'principal';
-    if (maxPerSocket && this.#countOfSocket(exchange) >= maxPerSocket.max) return 'socket';
+    if (isReached(maxConnections.process, this.registry.size)) return 'connections';
+    if (isReached(maxConnections.route, this.registry.countOfRoute(route))) return 'connections';
+    const own = principal === undefined ? NOBODY : this.registry.ofPrincipal(principal);
+    if (isReached(maxPerPrincipal.process, own.size)) return 'principal';
+    if (maxPerPrincipal.route && isReached(maxPerPrincipal.route, countOn(route, own))) return 'principal';
+    if (maxPerSocket && isReached(maxPerSocket, this.#countOfSocket(exchange))) return 'socket';
     return undefined;
-  }
-
-  #countAll(limit: ResolvedLimit, { route }: Applicant): number {
-    return limit.scope === 'route' ? this.registry.countOfRoute(route) : this.registry.size;
-  }
-
-  #countOfPrincipal(limit: ResolvedLimit, { principal, route }: Applicant): number {
-    if (principal === undefined) return 0;
-    const own = this.registry.ofPrincipal(principal);
-    if (limit.scope === 'process') return own.size;
-    let count = 0;
-    for (const session of own) if (session.route === route) count++;
-    return count;
   }
 
   #countOfSocket(exchange: HttpExchange): number {
     const stream = http2Stream(exchange.response);
     return stream?.session ? this.http2Sessions.streamsOn(stream.session) : 0;
   }
+}
+
+const NOBODY: ReadonlySet<SseSession> = new Set();
+
+function isReached(limit: number | false, count: number): boolean {
+  return limit !== false && count >= limit;
+}
+
+function countOn(route: string, sessions: ReadonlySet<SseSession>): number {
+  let count = 0;
+  for (const session of sessions) if (session.route === route) count++;
+  return count;
 }

@@ -28,6 +28,8 @@ export async function runHandler(
   handler: () => SseSource | Promise<SseSource>,
 ): Promise<unknown> {
   session.controller = controller;
+  // it ended while a pipe was awaited: nobody is left to work for
+  if (session.closeReason !== undefined) return undefined;
   const values = session.adopt(await handler());
   session.handlerResolved();
   if (!isDirect) return values;

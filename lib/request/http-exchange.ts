@@ -20,12 +20,10 @@ export interface HttpExchange extends HttpPair {
   /** The path pattern, with prefix and version, such as `/chat/:id/stream`. */
   readonly pattern: string;
   readonly query: Readonly<Record<string, unknown>>;
-  /** Keeps the framework from answering, when nobody is left to answer. */
-  hijack(): void;
 }
 
 /** Express answers with Node's own response, which is marked as handled. */
-const NOT_HIJACKED = { hijack: () => undefined, takeOver: () => undefined };
+const EXPRESS = { applyHeaders: () => undefined, hijack: () => undefined };
 
 /** @throws SseSessionError `UNSUPPORTED_ADAPTER` for anything but Express and Fastify. */
 export function httpExchange(context: ExecutionContext, adapterType: string): HttpExchange {
@@ -34,15 +32,13 @@ export function httpExchange(context: ExecutionContext, adapterType: string): Ht
   const reply = http.getResponse<object>();
   switch (adapterType) {
     case 'express':
-      return describe(request, reply, request as unknown as HttpPair['request'], reply as HttpPair['response'], NOT_HIJACKED);
+      return describe(request, reply, request as unknown as HttpPair['request'], reply as HttpPair['response'], EXPRESS);
     case 'fastify': {
       const fastifyReply = reply as FastifyReplyLike;
-      const hijack = (): void => void fastifyReply.hijack();
-      const takeOver = (): void => {
-        copyFastifyHeaders(fastifyReply);
-        hijack();
-      };
-      return describe(request, reply, request.raw as HttpPair['request'], fastifyReply.raw, { hijack, takeOver });
+      return describe(request, reply, request.raw as HttpPair['request'], fastifyReply.raw, {
+        applyHeaders: () => copyFastifyHeaders(fastifyReply),
+        hijack: () => void fastifyReply.hijack(),
+      });
     }
     default:
       throw new SseSessionError(
@@ -57,7 +53,7 @@ function describe(
   reply: object,
   request: HttpPair['request'],
   response: HttpPair['response'],
-  control: Pick<HttpExchange, 'hijack' | 'takeOver'>,
+  control: Pick<HttpExchange, 'applyHeaders' | 'hijack'>,
 ): HttpExchange {
   const { query } = framework;
   const pattern = framework.routeOptions?.url ?? framework.route?.path;

@@ -2,13 +2,15 @@ import {
   type CallHandler,
   type ExecutionContext,
   GatewayTimeoutException,
+  type HttpException,
   Inject,
   Injectable,
   type NestInterceptor,
   NotAcceptableException,
+  Optional,
 } from '@nestjs/common';
 import { HttpAdapterHost } from '@nestjs/core';
-import { Observable, type Subscriber, defer, of } from 'rxjs';
+import { Observable, type Subscriber, defer, of, throwError } from 'rxjs';
 import { HttpResponse, http2Stream, sendHead } from '../connection/http-response.js';
 import { SseSessionError, show } from '../errors.js';
 import { ManagedSession } from '../session/managed-session.js';
@@ -30,7 +32,7 @@ import type { ManagedRoute } from './route-table.js';
 @Injectable()
 export class ManagedSseInterceptor implements NestInterceptor {
   constructor(
-    @Inject(RequestRuntime) private readonly runtime: RequestRuntime,
+    @Optional() @Inject(RequestRuntime) private readonly runtime: RequestRuntime | undefined,
     @Inject(HttpAdapterHost) private readonly adapterHost: HttpAdapterHost,
   ) {}
 
@@ -41,12 +43,22 @@ export class ManagedSseInterceptor implements NestInterceptor {
     if (method === 'GET' && !acceptsEventStream(headers)) {
       throw new NotAcceptableException('This route answers with text/event-stream, which the Accept header excludes');
     }
-    const route = this.runtime.routes.routeOf(context.getHandler() as never);
+    // only now: a controller's unit test needs no module
+    if (!this.runtime) throw moduleMissing(context);
+    const { runtime } = this;
+    return defer(() => this.#admit(runtime, context, exchange, next));
+  }
+
+  /** One synchronous step from the look at the limits to the session that counts: nobody else is admitted in between. */
+  #admit(runtime: RequestRuntime, context: ExecutionContext, exchange: HttpExchange, next: CallHandler): Observable<undefined> {
+    const route = runtime.routes.routeOf(context.getHandler() as never);
     const { options } = route;
-    const name = this.runtime.routes.nameOf(method ?? 'GET', exchange.pattern);
+    const name = runtime.routes.nameOf(exchange.request.method ?? 'GET', exchange.pattern);
+    const closed = runtime.admission.closedTo(exchange);
+    if (closed) return this.#reject(runtime, exchange, route, closed);
     const principal = identify('principal', options.principal, context, name);
-    const refusal = this.runtime.admission.refusalOf({ exchange, options, principal, route: name });
-    if (refusal) return this.#refuse(exchange, route, refusal);
+    const refusal = runtime.admission.refusalOf({ exchange, options, principal, route: name });
+    if (refusal) return this.#reject(runtime, exchange, route, refusal);
     const identity = {
       ...route,
       route: name,
@@ -54,13 +66,14 @@ export class ManagedSseInterceptor implements NestInterceptor {
       key: identify('key', options.key, context, name),
       remoteAddress: exchange.remoteAddress,
     };
+    const controller = runtime.controllers.find(context.getClass());
     return new Observable<undefined>((subscriber) => {
-      const session = new ManagedSession(this.runtime.registry, identity, new HttpResponse(exchange), (settled) =>
-        this.#settle(settled, exchange, route, subscriber),
+      const session = new ManagedSession(runtime.registry, identity, new HttpResponse(exchange), (settled) =>
+        this.#settle(settled, runtime, exchange, route, subscriber),
       );
-      session.controller = this.runtime.controllers.find(context.getClass());
+      session.controller = controller;
       const stream = http2Stream(exchange.response);
-      if (stream) this.runtime.http2Sessions.add(stream);
+      if (stream) runtime.http2Sessions.add(stream);
       beginRun(exchange.reply, { session, isDirect: route.isDirect });
       session.start();
       if (session.state === 'closed') return;
@@ -81,7 +94,13 @@ export class ManagedSseInterceptor implements NestInterceptor {
   }
 
   /** The session has opened, or ended before it could. */
-  #settle(session: ManagedSession, exchange: HttpExchange, route: ManagedRoute, subscriber: Subscriber<undefined>): void {
+  #settle(
+    session: ManagedSession,
+    runtime: RequestRuntime,
+    exchange: HttpExchange,
+    route: ManagedRoute,
+    subscriber: Subscriber<undefined>,
+  ): void {
     switch (session.closeReason) {
       case 'error':
       case 'slow-client':
@@ -91,7 +110,7 @@ export class ManagedSseInterceptor implements NestInterceptor {
         subscriber.error(new GatewayTimeoutException('The stream did not begin in time'));
         return;
       case 'shutdown':
-        defer(() => this.#refuse(exchange, route, 'shutdown')).subscribe(subscriber);
+        defer(() => this.#refuse(runtime, exchange, route, 'shutdown', refusalError('shutdown'))).subscribe(subscriber);
         return;
       case 'client-disconnect':
         exchange.hijack();
@@ -109,15 +128,33 @@ export class ManagedSseInterceptor implements NestInterceptor {
     return of(undefined);
   }
 
-  #refuse(exchange: HttpExchange, { options }: ManagedRoute, refusal: Refusal): Observable<undefined> {
-    const { registry, shutdown } = this.runtime;
+  /** A request that never was a session. */
+  #reject(runtime: RequestRuntime, exchange: HttpExchange, route: ManagedRoute, refusal: Refusal): Observable<undefined> {
     const error = refusalError(refusal);
+    runtime.registry.rejected(error);
+    return this.#refuse(runtime, exchange, route, refusal, error);
+  }
+
+  #refuse(
+    { registry, shutdown }: RequestRuntime,
+    exchange: HttpExchange,
+    { options }: ManagedRoute,
+    refusal: Refusal,
+    error: HttpException,
+  ): Observable<undefined> {
     const retryMs = retryAfterMs(refusal, options, shutdown, registry.random);
-    registry.rejected(error);
     if (refuseAsStream(exchange, options, retryMs)) return of(undefined);
     this.adapterHost.httpAdapter.setHeader(exchange.reply, 'Retry-After', String(Math.ceil(retryMs / 1000)));
-    return new Observable((subscriber) => subscriber.error(error));
+    return throwError(() => error);
   }
+}
+
+function moduleMissing(context: ExecutionContext): SseSessionError {
+  return new SseSessionError(
+    'MODULE_MISSING',
+    `${context.getClass().name}.${context.getHandler().name}() is decorated with @ManagedSse(), but the application does not import SseSessionModule; ` +
+      'add SseSessionModule.forRoot() to the imports of the root module (with isGlobal: false to those of the controller’s module).',
+  );
 }
 
 function identify(

@@ -5,6 +5,7 @@ import type { CloseReason } from './state.js';
 export interface CleanupReport {
   /** When it ran, in epoch milliseconds. */
   readonly at: number;
+  /** How long it took, in milliseconds. */
   readonly durationMs: number;
   /** How many sessions it looked at. */
   readonly examined: number;
@@ -22,16 +23,19 @@ export class Cleanup {
   constructor(private readonly registry: SessionRegistry) {}
 
   run(): CleanupReport {
-    const { clock, hookRunner } = this.registry;
+    const { clock, hookRunner, logger } = this.registry;
     const start = clock.now();
     const at = Date.now();
     const sessions = [...this.registry];
     const ended: Partial<Record<CloseReason, number>> = {};
     for (const session of sessions) {
-      if (session.closeReason !== undefined) continue;
+      const before = session.state;
       session.check(start);
-      const reason = session.closeReason as CloseReason | undefined;
-      if (reason !== undefined) ended[reason] = (ended[reason] ?? 0) + 1;
+      const reason = session.closeReason;
+      if (reason !== undefined && session.state !== before) ended[reason] = (ended[reason] ?? 0) + 1;
+    }
+    if (Object.keys(ended).length > 0) {
+      logger.warn(`The cleanup job ended sessions that their own timers and sockets had missed: ${JSON.stringify(ended)}`);
     }
     hookRunner.reportHanging();
     this.last = { at, durationMs: clock.now() - start, examined: sessions.length, ended };

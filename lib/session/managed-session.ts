@@ -11,7 +11,7 @@ import { readEvent } from '../event/read-event.js';
 import type { SseSource } from '../source/sse-source.js';
 import { lastEvents } from './last-events.js';
 import { Lifetime } from './lifetime.js';
-import { abandoned, abortReason, answeredElsewhere, endedBeforeFlush, endedElsewhere, slowClient } from './session-errors.js';
+import { abandoned, abortReason, answeredElsewhere, endedBeforeFlush, endedElsewhere, overflowed, slowClient } from './session-errors.js';
 import { SessionHooks } from './session-hooks.js';
 import { SourceRun, type SourceReader } from './source-run.js';
 import type { SessionContext, SessionIdentity } from './session-context.js';
@@ -47,7 +47,7 @@ export class ManagedSession extends SseSession implements AlarmOwner, Connection
 
   readonly #connection: Connection;
   readonly #hooks: SessionHooks;
-  readonly #source = new SourceRun(this);
+  readonly #source: SourceRun;
   readonly #alarm = new Alarm(this);
   readonly #lifetime: Lifetime;
   #data: Record<string, unknown> | undefined;
@@ -55,7 +55,7 @@ export class ManagedSession extends SseSession implements AlarmOwner, Connection
   #onSettled: SettledListener | undefined;
   #isOpening = false;
   /** The request's own asynchronous context, in which its source and its hooks run. */
-  readonly #scope = new AsyncResource('SseSession', { requireManualDestroy: true });
+  readonly #scope = new AsyncResource('SseSession');
 
   constructor(
     private readonly context: SessionContext<ManagedSession>,
@@ -66,6 +66,7 @@ export class ManagedSession extends SseSession implements AlarmOwner, Connection
     super();
     this.#onSettled = onSettled;
     this.#hooks = new SessionHooks(this, context.hookRunner, identity.hooks, context.hooks);
+    this.#source = new SourceRun(this, context.logger);
     this.#lifetime = new Lifetime(context.clock, context.random, identity.options);
     this.#connection = new Connection(this, context, identity.options, response);
   }
@@ -160,14 +161,18 @@ export class ManagedSession extends SseSession implements AlarmOwner, Connection
     if (event.dispatched) this.#lifetime.touch();
     const result = this.#connection.push(event);
     if (result === 'overflow') {
-      this.end('slow-client', slowClient(this, `more than buffer.maxBytes (${this.identity.options.buffer.maxBytes}) wait for it`));
+      this.end('slow-client', overflowed(this, this.identity.options.buffer.maxBytes));
       return 'closed';
     }
+    // room was made by writing, and that failed
+    if (this.#hasEnded) return 'closed';
     if (this.state === 'connecting' && this.identity.options.openOn === 'first-event' && event.dispatched) this.open();
     return result === 'dropped' ? 'dropped' : 'accepted';
   }
 
   async flushed(): Promise<void> {
+    // nothing leaves before the headers, and whoever waits for it means it to
+    this.open();
     if (!this.#hasEnded) await this.#connection.flushed();
     if (this.#hasEnded) throw endedBeforeFlush(this);
   }
@@ -208,9 +213,11 @@ export class ManagedSession extends SseSession implements AlarmOwner, Connection
   }
 
   get takesMore(): boolean {
-    const { takesMore } = this.#connection;
-    if (!takesMore) this.#connection.tellWhenReady();
-    return takesMore;
+    return this.#connection.takesMore;
+  }
+
+  tellWhenReady(): void {
+    this.#connection.tellWhenReady();
   }
 
   onConnectionReady(): void {
@@ -233,10 +240,6 @@ export class ManagedSession extends SseSession implements AlarmOwner, Connection
 
   onSourceComplete(): void {
     this.complete();
-  }
-
-  onDisposalError(error: unknown): void {
-    this.context.logger.warn(`The source of session ${this.id} (${this.route}) failed while it was stopped: ${describeError(error)}`);
   }
 
   // --- life -----------------------------------------------------------------------------------------------------------------------

@@ -9,6 +9,14 @@ export function slowClient(session: SseSession, what: string): SseSessionError {
   return new SseSessionError('SLOW_CLIENT', `The client of ${name(session)} does not read: ${what}.`);
 }
 
+export function overflowed(session: SseSession, maxBytes: number): SseSessionError {
+  if (session.openedAt !== undefined) return slowClient(session, `more than buffer.maxBytes (${maxBytes}) wait for it`);
+  return new SseSessionError(
+    'SLOW_CLIENT',
+    `More than buffer.maxBytes (${maxBytes}) was sent before ${name(session)} opened. Return an (async) iterable, which is read at the client's pace, or await session.flushed() in between.`,
+  );
+}
+
 export function answeredElsewhere(session: SseSession): SseSessionError {
   return new SseSessionError(
     'RESPONSE_TAKEN',

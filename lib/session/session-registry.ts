@@ -7,18 +7,15 @@ import { HookRunner, type HookLogger, emptyHookTable } from './hooks.js';
 import type { ManagedSession } from './managed-session.js';
 import type { SessionContext } from './session-context.js';
 import type { SseSession } from './sse-session.js';
-import { CLOSE_REASONS, type CloseReason, hooksOf } from './state.js';
+import { CLOSE_REASONS, type CloseReason, type EndHook, hooksOf } from './state.js';
 
 /** What happens to the sessions of an application, in order. */
-export interface SessionEvent {
-  readonly type: 'open' | 'timeout' | 'error' | 'completion' | 'rejected';
-  /** Absent for `rejected`: a refused request makes no session. */
-  readonly session?: SseSession;
-  /** With `completion`. */
-  readonly reason?: CloseReason;
-  /** With `error`, and with `rejected` the exception that said why. */
-  readonly error?: unknown;
-}
+export type SessionEvent =
+  | { readonly type: 'open' | 'timeout'; readonly session: SseSession; readonly reason?: undefined; readonly error?: undefined }
+  | { readonly type: 'error'; readonly session: SseSession; readonly reason?: undefined; readonly error: unknown }
+  | { readonly type: 'completion'; readonly session: SseSession; readonly reason: CloseReason; readonly error?: undefined }
+  /** A request was refused, with the exception that says why; it made no session. */
+  | { readonly type: 'rejected'; readonly session?: undefined; readonly reason?: undefined; readonly error: unknown };
 
 /** What was counted since the application started, of sessions that have ended. */
 export interface Totals {
@@ -134,9 +131,7 @@ export class SessionRegistry implements SessionContext<ManagedSession> {
 
   onEnded(session: ManagedSession): void {
     const reason = session.closeReason as CloseReason;
-    for (const type of hooksOf(reason)) {
-      this.#emit({ type, session, ...(type === 'completion' && { reason }), ...(type === 'error' && { error: session.error }) });
-    }
+    for (const type of hooksOf(reason)) this.#emit(endEvent(type, session, reason));
     if (this.#sessions.size > 0) return;
     const waiters = this.#emptyWaiters;
     this.#emptyWaiters = [];
@@ -161,3 +156,14 @@ export class SessionRegistry implements SessionContext<ManagedSession> {
 }
 
 const NO_SESSIONS: ReadonlySet<ManagedSession> = new Set();
+
+function endEvent(type: EndHook, session: SseSession, reason: CloseReason): SessionEvent {
+  switch (type) {
+    case 'timeout':
+      return { type, session };
+    case 'error':
+      return { type, session, error: session.error };
+    case 'completion':
+      return { type, session, reason };
+  }
+}

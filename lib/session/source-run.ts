@@ -1,35 +1,48 @@
-import type { Observable, Subscription } from 'rxjs';
+import { Observable, type Subscription } from 'rxjs';
+import { describeError } from '../errors.js';
 import { type Gate, type OpenSource, openSource } from '../source/source.js';
 import type { SseSource } from '../source/sse-source.js';
 import { TextPayloads } from '../source/text-payloads.js';
+import type { HookLogger } from './hooks.js';
 
 /** The session that reads a source. */
 export interface SourceReader {
-  /** Whether it takes more; when not, it calls {@link SourceRun.resume} once it does. */
+  readonly id: string;
+  readonly route: string;
+  /** Whether it takes more. */
   readonly takesMore: boolean;
+  /** Asks it to call {@link SourceRun.resume} once it takes more. */
+  tellWhenReady(): void;
   onValue(value: unknown): void;
   onSourceError(error: unknown): void;
   onSourceComplete(): void;
-  /** The source threw or rejected while it was let go of. */
-  onDisposalError(error: unknown): void;
 }
 
-/** The reading of a session's source: from the moment the handler returned it until it is let go of, read or not. */
+/**
+ * The reading of a session's source: from the moment the handler returned it until it is let go of, read or not.
+ *
+ * A producer that does not stop holds this object for as long as it runs, so that this lets go of the session when it is stopped.
+ */
 export class SourceRun implements Gate {
+  /** Absent once it is stopped. */
+  #reader: SourceReader | undefined;
   #source: OpenSource | undefined;
   #subscription: Subscription | undefined;
   #text: TextPayloads | undefined;
   #resume: (() => void) | undefined;
-  #isStopped = false;
+  #name = '';
 
-  constructor(private readonly reader: SourceReader) {}
-
-  get takesMore(): boolean {
-    return this.#isStopped || this.reader.takesMore;
+  constructor(
+    reader: SourceReader,
+    private readonly logger: HookLogger,
+  ) {
+    this.#reader = reader;
   }
 
-  ready(): Promise<void> {
-    return this.#isStopped ? Promise.resolve() : new Promise((resolve) => (this.#resume = resolve));
+  ready(): Promise<void> | undefined {
+    if (!this.#reader || this.#reader.takesMore) return undefined;
+    this.#reader.tellWhenReady();
+    return new Promise((resolve) => (this.#resume = resolve));
   }
 
   /** A paused source may go on. */
@@ -43,54 +56,63 @@ export class SourceRun implements Gate {
    * @throws SseSessionError `INVALID_SOURCE`
    */
   adopt(returned: SseSource): Observable<unknown> {
-    const source = openSource(returned, this, (error) => this.reader.onDisposalError(error));
-    if (this.#isStopped) source.dispose();
-    else this.#source = source;
+    const source = openSource(returned, this, (error) => this.#reportDisposal(error));
+    if (this.#reader) this.#source = source;
+    else source.dispose();
     return source.values;
   }
 
   /** Reads the source, or what interceptors have made of it. */
   read(values: Observable<unknown>): void {
-    if (this.#isStopped) return;
-    const subscription = values.subscribe({
+    if (!this.#reader) return;
+    // the subscriber is known before it subscribes, so that a source that emits at once can be stopped while it does
+    new Observable<unknown>((subscriber) => {
+      this.#subscription = subscriber;
+      values.subscribe(subscriber);
+    }).subscribe({
       next: (value) => this.#onValue(value),
-      error: (error: unknown) => this.reader.onSourceError(error),
+      error: (error: unknown) => this.#reader?.onSourceError(error),
       complete: () => this.#onComplete(),
     });
-    this.#subscription = subscription;
-    // it may have ended the session while it was subscribed, before there was a subscription to end
-    if (this.#isStopped) this.#unsubscribe();
   }
 
-  /** Lets go of the source. */
+  /** Lets go of the source, and of the session. */
   stop(): void {
-    this.#isStopped = true;
-    this.#unsubscribe();
-    this.#source?.dispose();
-    this.#source = undefined;
-    this.resume();
-  }
-
-  #onValue(value: unknown): void {
-    if (this.#isStopped) return;
-    if (!(value instanceof Uint8Array)) return this.reader.onValue(value);
-    const text = (this.#text ??= new TextPayloads()).decode(value);
-    if (text !== '') this.reader.onValue(text);
-  }
-
-  #onComplete(): void {
-    const tail = this.#text?.end();
-    if (tail && !this.#isStopped) this.reader.onValue(tail);
-    this.reader.onSourceComplete();
-  }
-
-  #unsubscribe(): void {
+    if (!this.#reader) return;
+    this.#name = nameOf(this.#reader);
+    this.#reader = undefined;
     try {
       this.#subscription?.unsubscribe();
     } catch (error) {
       // an UnsubscriptionError: the teardown of a user's Observable threw
-      this.reader.onDisposalError(error);
+      this.#reportDisposal(error);
     }
-    this.#subscription = undefined;
+    this.#source?.dispose();
+    this.#subscription = this.#source = undefined;
+    this.resume();
   }
+
+  #onValue(value: unknown): void {
+    if (!(value instanceof Uint8Array)) {
+      this.#reader?.onValue(value);
+      return;
+    }
+    const text = (this.#text ??= new TextPayloads()).decode(value);
+    if (text !== '') this.#reader?.onValue(text);
+  }
+
+  #onComplete(): void {
+    const tail = this.#text?.end();
+    if (tail) this.#reader?.onValue(tail);
+    this.#reader?.onSourceComplete();
+  }
+
+  #reportDisposal(error: unknown): void {
+    const name = this.#reader ? nameOf(this.#reader) : this.#name;
+    this.logger.warn(`The source of ${name} failed while it was stopped: ${describeError(error)}`);
+  }
+}
+
+function nameOf({ id, route }: SourceReader): string {
+  return `session ${id} (${route})`;
 }

@@ -1,4 +1,4 @@
-import type { SseEvent, SseEventInit } from '../event/sse-event.js';
+import type { Sendable } from '../event/sse-event.js';
 import type { CloseReason, SessionState } from './state.js';
 
 /**
@@ -24,6 +24,7 @@ export abstract class SseSession<TData extends object = Record<string, unknown>>
   abstract readonly key: string | undefined;
   /** What the option `principal` gave. */
   abstract readonly principal: string | undefined;
+  /** Where it stands in its life. */
   abstract readonly state: SessionState;
   /** Method and path pattern, such as `GET /chat/:id/stream`. */
   abstract readonly route: string;
@@ -31,7 +32,7 @@ export abstract class SseSession<TData extends object = Record<string, unknown>>
   abstract readonly remoteAddress: string | undefined;
   /** When the headers went out, in epoch milliseconds. */
   abstract readonly openedAt: number | undefined;
-  /** When the last event was sent, else when the session was created, in epoch milliseconds. */
+  /** When the last event was sent, else when the session opened, else when it was created, in epoch milliseconds. */
   abstract readonly lastActivityAt: number;
   /** When `timeoutMs` ends the session, in epoch milliseconds. */
   abstract readonly expiresAt: number | undefined;
@@ -60,11 +61,15 @@ export abstract class SseSession<TData extends object = Record<string, unknown>>
    *
    * @throws SseSessionError `INVALID_EVENT` or `SERIALIZATION_FAILED`; the session lives on. Never throws for a session that has ended.
    */
-  abstract send(event: SseEvent | SseEventInit | string | number | boolean | object | null): SendResult;
-  /** Sends a comment, which no client shows. */
+  abstract send(event: Sendable): SendResult;
+  /**
+   * Sends a comment, which no client shows.
+   * @throws SseSessionError `INVALID_EVENT` for something that is no string
+   */
   abstract comment(text: string): SendResult;
   /**
-   * Resolves when all that was sent has been handed to the kernel. Await it between large sends to go at the client's pace.
+   * Resolves when all that was sent has been handed to the kernel. Await it between large sends to go at the client's pace. A session that
+   * is still connecting opens at that, as nothing leaves before the headers.
    * @throws SseSessionError (rejects) `SESSION_CLOSED` when the session ends first.
    */
   abstract flushed(): Promise<void>;

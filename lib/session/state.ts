@@ -7,11 +7,7 @@
  */
 export type SessionState = 'connecting' | 'open' | 'closing' | 'closed';
 
-/** Why a session ended; the README has the table. */
-export type CloseReason =
-  'complete' | 'client-disconnect' | 'timeout' | 'idle-timeout' | 'error' | 'slow-client' | 'cancelled' | 'shutdown';
-
-export const CLOSE_REASONS: readonly CloseReason[] = [
+export const CLOSE_REASONS = [
   'complete',
   'client-disconnect',
   'timeout',
@@ -20,7 +16,10 @@ export const CLOSE_REASONS: readonly CloseReason[] = [
   'slow-client',
   'cancelled',
   'shutdown',
-];
+] as const;
+
+/** Why a session ended; the README has the table. */
+export type CloseReason = (typeof CLOSE_REASONS)[number];
 
 const TRANSITIONS: Readonly<Record<SessionState, readonly SessionState[]>> = {
   connecting: ['open', 'closed'],

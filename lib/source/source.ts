@@ -3,11 +3,10 @@ import { SseSessionError, show } from '../errors.js';
 import { disposeSource } from './dispose.js';
 import type { SseSource } from './sse-source.js';
 
-/** Whether the reader of a source takes more: pull sources are paused while it does not. */
+/** Pauses pull sources while their reader takes no more. */
 export interface Gate {
-  readonly takesMore: boolean;
-  /** Resolves when it takes more, or never will; asked for right after {@link takesMore} said no. */
-  ready(): Promise<void>;
+  /** Nothing when the reader takes more, else a promise that resolves when it does, or never will. */
+  ready(): Promise<void> | undefined;
 }
 
 /** A source, whatever its kind, as an Observable that can be let go of at any time, subscribed or not. */
@@ -54,6 +53,11 @@ function readerIterator(stream: ReadableStream<unknown>): AsyncIterator<unknown>
   };
 }
 
+/** A source that never waits would keep the event loop for itself as long as interceptors let nothing through that fills the connection. */
+const PULLS_PER_TURN = 1_000;
+
+const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
+
 class PullSource implements OpenSource {
   readonly values: Observable<unknown>;
   #iterator: AsyncIterator<unknown> | undefined;
@@ -90,8 +94,10 @@ class PullSource implements OpenSource {
   }): Promise<void> {
     try {
       const iterator = (this.#iterator = this.iterate());
-      while (!this.#isOver) {
-        if (!this.gate.takesMore) await this.gate.ready();
+      for (let pulls = 1; !this.#isOver; pulls++) {
+        if (pulls % PULLS_PER_TURN === 0) await nextTurn();
+        const pause = this.gate.ready();
+        if (pause) await pause;
         if (this.#isOver) return;
         const result = await iterator.next();
         if (this.#isOver) return;

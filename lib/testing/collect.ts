@@ -1,4 +1,4 @@
-import type { Subscription } from 'rxjs';
+import { Observable, type Subscription } from 'rxjs';
 import type { EventFields } from '../event/encode.js';
 import { readFields } from '../event/read-event.js';
 import { DEFAULTS } from '../options/defaults.js';
@@ -31,13 +31,14 @@ export async function collect(source: SseSource | Promise<SseSource>, options: C
   const { take = Infinity, emit = DEFAULTS.emit, serializer = DEFAULTS.serializer, signal } = options;
   const events: EventFields[] = [];
   const text = new TextPayloads();
-  const opened = openSource(await source, { takesMore: true, ready: () => Promise.resolve() }, () => undefined);
+  const opened = openSource(await source, { ready: () => undefined }, () => undefined);
   let subscription: Subscription | undefined;
   let isDone = false;
   try {
     await new Promise<void>((resolve, reject) => {
       const stop = (): void => {
         isDone = true;
+        subscription?.unsubscribe();
         resolve();
       };
       signal?.addEventListener('abort', stop, { once: true });
@@ -50,7 +51,11 @@ export async function collect(source: SseSource | Promise<SseSource>, options: C
       const readText = (decoded: string): void => {
         if (decoded !== '') read(decoded);
       };
-      subscription = opened.values.subscribe({
+      // the subscriber is known before it subscribes, so that an endless source that emits at once can be stopped
+      new Observable<unknown>((subscriber) => {
+        subscription = subscriber;
+        opened.values.subscribe(subscriber);
+      }).subscribe({
         next: (value) => {
           try {
             if (value instanceof Uint8Array) readText(text.decode(value));

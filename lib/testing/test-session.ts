@@ -6,7 +6,7 @@ import { resolveModuleOptions, resolveRouteOptions } from '../options/resolve.js
 import { checkRouteOptions } from '../options/schema.js';
 import { ManagedSession } from '../session/managed-session.js';
 import { SessionRegistry } from '../session/session-registry.js';
-import type { SendResult } from '../session/sse-session.js';
+import type { SendResult, SseSession } from '../session/sse-session.js';
 import { MemoryResponse } from './memory-response.js';
 
 export interface TestSessionOptions {
@@ -23,8 +23,16 @@ export interface TestSessionOptions {
 const QUIET = { error: () => undefined, warn: () => undefined };
 
 /** A session without a socket: what a controller's method takes in a unit test. It is open, and its client reads whatever it is sent. */
-export class TestSession extends ManagedSession {
+export interface TestSession extends SseSession {
   /** The events it was sent, as the client has them. */
+  readonly events: readonly EventFields[];
+  /** The bytes that the client has. */
+  readonly received: string;
+  /** The client goes away: the session ends as `client-disconnect`. */
+  disconnect(error?: Error): void;
+}
+
+class MemorySession extends ManagedSession implements TestSession {
   readonly events: EventFields[] = [];
   readonly #response: MemoryResponse;
 
@@ -53,12 +61,10 @@ export class TestSession extends ManagedSession {
     return result;
   }
 
-  /** The bytes that the client has. */
   get received(): string {
     return this.#response.received;
   }
 
-  /** The client goes away: the session ends as `client-disconnect`. */
   disconnect(error?: Error): void {
     this.#response.disconnect(error);
   }
@@ -71,5 +77,5 @@ export function plain(fields: EventFields): EventFields {
 
 /** Makes an open session without a socket. */
 export function createTestSession(options: TestSessionOptions = {}): TestSession {
-  return new TestSession(options);
+  return new MemorySession(options);
 }

@@ -30,7 +30,7 @@ import {
   type SseSource,
 } from 'nestjs-sse-session';
 import { collect, createTestSession } from 'nestjs-sse-session/testing';
-import { NEVER, of } from 'rxjs';
+import { NEVER, concat, map, of, timer } from 'rxjs';
 import { describeEachAdapter } from '../support/apps.js';
 import { readAll } from '../support/events.js';
 import { eventually } from '../support/eventually.js';
@@ -131,6 +131,9 @@ class BareOverride extends BaseController {
   }
 }
 
+/** Long after Nest would have answered. */
+const later = (): SseSource => concat(of('at once'), timer(20).pipe(map(() => 'later')));
+
 @Controller('parameters')
 class ParametersController {
   @ManagedSse('default/:a')
@@ -161,13 +164,13 @@ class ParametersController {
   @ManagedSse('passthrough')
   withPassthrough(@Res({ passthrough: true }) reply: Reply, @CurrentSession() session: SseSession): SseSource {
     reply.header('X-Own', session.route);
-    return of('passed');
+    return later();
   }
 
   @ManagedSse('response')
   withResponse(@Res() reply: Reply, @Req() request: { url: string }): SseSource {
     reply.header('X-Own', request.url);
-    return of('passed');
+    return later();
   }
 }
 
@@ -224,16 +227,25 @@ class PathsController {
 }
 
 @Controller('shared')
-class WaitingController {
-  readonly name = 'waiting';
+class SharedController {
+  readonly name = 'shared';
 
-  @ManagedSse<WaitingController>('', {
+  @ManagedSse<SharedController>('waiting', {
     onCompletion(_session, reason) {
       note(this, reason);
     },
   })
   wait(): Promise<SseSource> {
     return new Promise<SseSource>(() => undefined);
+  }
+
+  @ManagedSse<SharedController>('piped/:n', {
+    onError(_session, error) {
+      note(this, (error as Error).message);
+    },
+  })
+  piped(@Param('n', { transform: () => Promise.reject(new Error('no number')) }) n: number): SseSource {
+    return of(n);
   }
 }
 
@@ -260,12 +272,16 @@ describeEachAdapter('controllers', ({ startApp }) => {
     await eventually(() => expect(notes).toEqual(['undefined error']));
   });
 
-  it('gives the hooks of a singleton its controller also before the handler has come back', async () => {
-    const { port } = await start(WaitingController);
+  it('gives the hooks of a singleton its controller also before its handler has come back, and when it never ran', async () => {
+    const { url, port, app } = await start(SharedController);
+    app.useLogger(false);
     const client = await connect(port);
-    client.request('GET', '/shared');
+    client.request('GET', '/shared/waiting');
+    await eventually(() => expect(app.get(SessionManager).size).toBe(1));
     await client.fin();
-    await eventually(() => expect(notes).toEqual(['waiting client-disconnect']));
+    await eventually(() => expect(notes).toEqual(['shared client-disconnect']));
+    expect((await fetch(`${url}/shared/piped/1`)).status).toBe(500);
+    await eventually(() => expect(notes).toEqual(['shared client-disconnect', 'shared no number']));
   });
 
   it('runs an inherited managed method on each subclass', async () => {
@@ -314,7 +330,7 @@ describeEachAdapter('controllers', ({ startApp }) => {
     expect(response.status).toBe(200);
     expect(response.headers.get('x-own')).toBe(header);
     expect(response.headers.get('content-type')).toBe('text/event-stream');
-    expect(await response.text()).toMatch(/^retry: \d+\ndata: passed\n\n$/);
+    expect(await response.text()).toMatch(/^retry: \d+\ndata: at once\n\ndata: later\n\n$/);
   });
 
   it.each(['above', 'below'])('goes with guards, metadata and headers that are decorated %s', async (where) => {

@@ -13,7 +13,16 @@ import {
 } from '@nestjs/common';
 import { Reflector } from '@nestjs/core';
 import { Exclude, Expose } from 'class-transformer';
-import { CurrentSession, ManagedSse, SessionManager, SseSession, SseSessionModule, type SseSource, sseEvent } from 'nestjs-sse-session';
+import {
+  CurrentSession,
+  ManagedSse,
+  SessionManager,
+  SseSession,
+  type SseSessionError,
+  SseSessionModule,
+  type SseSource,
+  sseEvent,
+} from 'nestjs-sse-session';
 import {
   type Observable,
   TimeoutError,
@@ -243,6 +252,7 @@ class PlainController {
   @ManagedSse('never')
   never(@CurrentSession() session: SseSession): Promise<SseSource> {
     session.signal.addEventListener('abort', () => inner.push('aborted'));
+    session.onError((_session, error) => inner.push((error as SseSessionError).code));
     session.onCompletion((_session, reason) => inner.push(reason));
     return new Promise<SseSource>(() => undefined);
   }
@@ -359,19 +369,19 @@ describeEachAdapter('interceptors', ({ startApp }) => {
     );
 
   it('with a timeout() do not end an open stream', async () => {
-    const { port } = await start([timeoutAfter(30)]);
+    const { port } = await start([timeoutAfter(150)]);
     const client = await connect(port);
     client.request('GET', '/plain/ticks');
     const openedAt = performance.now();
     await client.waitFor('tick 1\n');
-    await client.waitFor(({ body }) => dataOf(body).length > 40 && performance.now() - openedAt > 90);
+    await client.waitFor(({ body }) => dataOf(body).length > 40 && performance.now() - openedAt > 400);
     expect(client.response?.complete).toBe(false);
   });
 
   it('with a timeout() answer 408 while the session is connecting, and end it', async () => {
     const { url, app } = await start([timeoutAfter(30)]);
     expect((await fetch(`${url}/plain/never`)).status).toBe(408);
-    await eventually(() => expect(inner).toEqual(['aborted', 'error']));
+    await eventually(() => expect(inner).toEqual(['aborted', 'REQUEST_ABANDONED', 'error']));
     expect(app.get(SessionManager).size).toBe(0);
   });
 });

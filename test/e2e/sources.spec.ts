@@ -1,8 +1,8 @@
 import { Readable } from 'node:stream';
 import { expect, it } from '@jest/globals';
-import { Body, Controller, Get, Param, RequestMethod } from '@nestjs/common';
+import { Body, Controller, Get, type NestInterceptor, Param, RequestMethod, UseInterceptors } from '@nestjs/common';
 import { CurrentSession, ManagedSse, SessionManager, SseSession, SseSessionModule, type SseSource, sseEvent } from 'nestjs-sse-session';
-import { concat, defer, from, interval, map, of, take, timer } from 'rxjs';
+import { concat, defer, filter, from, interval, map, of, take, timer } from 'rxjs';
 import { describeEachAdapter } from '../support/apps.js';
 import { dataOf, eventsOf, readAll } from '../support/events.js';
 import { eventually } from '../support/eventually.js';
@@ -156,6 +156,12 @@ class SourcesController {
     return endless('x'.repeat(Number(size)));
   }
 
+  @ManagedSse('endless-and-silent')
+  @UseInterceptors({ intercept: (_context, next) => next.handle().pipe(filter(() => false)) } satisfies NestInterceptor)
+  endlessAndSilent(): SseSource {
+    return endless('x');
+  }
+
   @ManagedSse('posted', { method: RequestMethod.POST })
   posted(@Body() { count }: { count: number }, @CurrentSession() session: SseSession): SseSource {
     return concat(
@@ -272,6 +278,19 @@ describeEachAdapter('sources', ({ startApp }) => {
       // a test that keeps everything grows slow
       client.received = '';
     }
+    await client.fin();
+    await eventually(() => expect(returned).toBe(1));
+  });
+
+  it('leaves the event loop to others while an interceptor lets nothing through of a generator that never waits', async () => {
+    const { url, port } = await start();
+    pulls = returned = 0;
+    const client = await connect(port);
+    client.request('GET', '/sources/endless-and-silent');
+    await client.waitFor('retry: ');
+    expect(await (await fetch(`${url}/sources/ping`)).text()).toBe('pong');
+    const before = pulls;
+    await eventually(() => expect(pulls).toBeGreaterThan(before));
     await client.fin();
     await eventually(() => expect(returned).toBe(1));
   });

@@ -111,7 +111,6 @@ class FailingController {
   }
 
   @ManagedSse('generator')
-   
   async *generator(): AsyncGenerator<string> {
     throw upstream(429);
   }
@@ -150,7 +149,6 @@ class FailingController {
   }
 
   @ManagedSse('first/:status', { openOn: 'first-event' })
-   
   async *first(@Param('status', ParseIntPipe) status: number): AsyncGenerator<string> {
     await soon();
     throw upstream(status);

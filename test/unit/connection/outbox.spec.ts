@@ -208,11 +208,12 @@ describe('Outbox', () => {
       expect(text([first, ...takeAll(outbox)])).toBe(large.text + event(20_000, 'large').text);
     });
 
-    it('holds no comments: a client that is behind has no use for them', () => {
+    it('keeps the newest comment, retry and id beside the newest of each type', () => {
       const outbox = new Outbox(100, 'latest');
       for (let i = 0; i < 3; i++) outbox.push(event(50, 'a'));
-      expect(outbox.push(encodeComment('hi'))).toBe(0);
-      expect(text(takeAll(outbox))).toBe(event(50, 'a').text);
+      for (const fields of [{ comment: '1' }, { retry: 1 }, { id: '1' }, { comment: '2' }, { retry: 2 }, { id: '2' }])
+        outbox.push(encode(fields));
+      expect(text(takeAll(outbox))).toBe(`${event(50, 'a').text}: 2\nretry: 2\nid: 2\n\n`);
     });
   });
 });

@@ -48,7 +48,7 @@ describe('encode', () => {
   });
 
   it('takes an empty type for none', () => {
-    expect(encode({ data: 'a', type: '' })).toMatchObject({ text: 'data: a\n\n', type: '' });
+    expect(encode({ data: 'a', type: '' })).toMatchObject({ text: 'data: a\n\n', slot: '' });
   });
 
   it('counts bytes, not characters', () => {

@@ -18,7 +18,7 @@ describe('the options of a route', () => {
       emit: 'event',
       endEvent: false,
       buffer: { maxBytes: 1_048_576, overflow: 'close', stallTimeoutMs: 30_000 },
-      limits: { maxConnections: false, maxPerPrincipal: false, maxPerSocket: false },
+      limits: { maxConnections: { process: false, route: false }, maxPerPrincipal: { process: false, route: false }, maxPerSocket: false },
       refusal: 'retry',
       principal: undefined,
       key: undefined,
@@ -64,14 +64,14 @@ describe('the options of a route', () => {
     expect(resolve({ retryMs: false }).retryMs).toBe(false);
   });
 
-  it("count a limit of the module's in the process, and one of the route's on the route", () => {
+  it("have the module's limit on the process beside their own on the route", () => {
     const { limits } = resolve(
       { limits: { maxConnections: 100, maxPerPrincipal: 5, maxPerSocket: 6 } },
       { limits: { maxConnections: 10, maxPerSocket: false } },
     );
     expect(limits).toEqual({
-      maxConnections: { max: 10, scope: 'route' },
-      maxPerPrincipal: { max: 5, scope: 'process' },
+      maxConnections: { process: 100, route: 10 },
+      maxPerPrincipal: { process: 5, route: false },
       maxPerSocket: false,
     });
   });
@@ -92,7 +92,7 @@ describe('the options of a route', () => {
         code: 'INVALID_OPTION',
         message: expect.stringMatching(
           /shutdown\.finishMs of ChatController\.stream" is 5001; expected at most shutdown\.timeoutMs \(5000\)/,
-        ) as string,
+        ) as unknown,
       }),
     );
     expect(resolve({ shutdown: { timeoutMs: 5_000 } }, { shutdown: { finishMs: 5_000 } }).finishMs).toBe(5_000);

@@ -96,7 +96,7 @@ describe('the options of the module', () => {
       expect.objectContaining({
         name: 'SseSessionError',
         code: 'INVALID_OPTION',
-        message: expect.stringContaining(`SseSessionModule option "${named}" is ${shown}; expected ${expected}`) as string,
+        message: expect.stringContaining(`SseSessionModule option "${named}" is ${shown}; expected ${expected}`) as unknown,
       }),
     );
   });
@@ -120,7 +120,7 @@ describe('the options of the module', () => {
     expect(() => checkModuleOptions(optionsWith(path, 1))).toThrow(
       expect.objectContaining({
         code: 'INVALID_OPTION',
-        message: expect.stringMatching(new RegExp(`"${named}" is unknown; expected one of .*${known}`)) as string,
+        message: expect.stringMatching(new RegExp(`"${named}" is unknown; expected one of .*${known}`)) as unknown,
       }),
     );
   });
@@ -138,7 +138,7 @@ describe('the options of a route', () => {
         code: 'INVALID_OPTION',
         message: expect.stringContaining(
           `@ManagedSse() on ChatController.stream: option "${named}" is ${shown}; expected ${expected}`,
-        ) as string,
+        ) as unknown,
       }),
     );
   });

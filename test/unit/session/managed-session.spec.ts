@@ -83,7 +83,7 @@ describe('a session that is connecting', () => {
         session.send('x');
         session.send('x'.repeat(2_000_000));
       },
-      [expect.stringContaining('error The client') as never, 'completion slow-client'],
+      [expect.stringContaining('error More than buffer.maxBytes') as never, 'completion slow-client'],
     ],
   ])('that ends as %s never opens, and leaves the response to others', async (reason, cause, hooks) => {
     const app = new MemoryApp();

@@ -108,7 +108,7 @@ describe('disposeSource', () => {
   });
 
   it('cancels a ReadableStream, and does not touch one that somebody reads', async () => {
-    const cancel = jest.fn();
+    const cancel = jest.fn<() => void>();
     dispose(new ReadableStream({ cancel }));
     expect(cancel).toHaveBeenCalledTimes(1);
 

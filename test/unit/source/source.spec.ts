@@ -5,7 +5,7 @@ import { type Gate, openSource } from '../../../lib/source/source.js';
 import type { SseSource } from '../../../lib/source/sse-source.js';
 import { turns } from '../../support/memory-session.js';
 
-const OPEN_GATE: Gate = { takesMore: true, ready: () => Promise.resolve() };
+const OPEN_GATE: Gate = { ready: () => undefined };
 
 /** Reads a source; `log` has what came of it. */
 function read(source: SseSource, gate: Gate = OPEN_GATE) {
@@ -201,7 +201,7 @@ describe('openSource', () => {
   });
 
   it('frees a ReadableStream while a read of it is pending', async () => {
-    const cancel = jest.fn();
+    const cancel = jest.fn<() => void>();
     const stream = new ReadableStream({ cancel });
     const { log, subscription } = read(stream);
     await turns();
@@ -242,7 +242,7 @@ describe('openSource', () => {
         throw new Error('stuck');
       },
     });
-    const { log, subscription } = read(source, { takesMore: false, ready: () => new Promise(() => undefined) });
+    const { log, subscription } = read(source, { ready: () => new Promise(() => undefined) });
     await turns();
     subscription.unsubscribe();
     expect(log).toEqual([['reported', new Error('stuck')]]);
@@ -251,12 +251,7 @@ describe('openSource', () => {
   it('is paused while its reader takes no more, and goes on when it does', async () => {
     let takesMore = false;
     let goOn = (): void => undefined;
-    const gate: Gate = {
-      get takesMore() {
-        return takesMore;
-      },
-      ready: () => new Promise((resolve) => (goOn = resolve)),
-    };
+    const gate: Gate = { ready: () => (takesMore ? undefined : new Promise((resolve) => (goOn = resolve))) };
     const pulled: number[] = [];
     const { log } = read(
       (async function* () {
@@ -281,7 +276,7 @@ describe('openSource', () => {
   it('is let go of while it is paused, and then not asked any more', async () => {
     let goOn = (): void => undefined;
     const { source, iterator } = manualSource();
-    const { subscription } = read(source, { takesMore: false, ready: () => new Promise((resolve) => (goOn = resolve)) });
+    const { subscription } = read(source, { ready: () => new Promise((resolve) => (goOn = resolve)) });
     await turns();
     subscription.unsubscribe();
     goOn();
@@ -292,7 +287,7 @@ describe('openSource', () => {
 
   it('does not pause an Observable, which pushes', () => {
     const subject = new Subject<number>();
-    const { log } = read(subject, { takesMore: false, ready: () => new Promise(() => undefined) });
+    const { log } = read(subject, { ready: () => new Promise(() => undefined) });
     subject.next(1);
     subject.next(2);
     expect(log).toEqual([1, 2]);

@@ -22,7 +22,7 @@ describe('createTestSession', () => {
 
   it('keeps neither what was refused nor what came too late', () => {
     const session = createTestSession();
-    expect(() => session.send(undefined)).toThrow();
+    expect(() => session.send(undefined as never)).toThrow();
     session.complete();
     session.send('late');
     expect(session.events).toEqual([]);

@@ -1,6 +1,6 @@
 import { describe, expect, it, jest } from '@jest/globals';
 import { sseEvent } from '../../../lib/event/sse-event.js';
-import { SessionManager } from '../../../lib/manager/session-manager.js';
+import { LocalSessionManager } from '../../../lib/manager/local-session-manager.js';
 import { Cleanup } from '../../../lib/session/cleanup.js';
 import type { SessionFilter } from '../../../lib/manager/filter.js';
 import { MemoryResponse } from '../../../lib/testing/memory-response.js';
@@ -10,7 +10,7 @@ const PLAIN = { retryMs: false } as const;
 
 function createManager() {
   const app = new MemoryApp(PLAIN);
-  return { app, manager: new SessionManager(app.registry, new Cleanup(app.registry)) };
+  return { app, manager: new LocalSessionManager(app.registry, new Cleanup(app.registry)) };
 }
 
 const INVALID_FILTER = expect.objectContaining({ code: 'INVALID_FILTER' });
