@@ -46,6 +46,7 @@ export class TimerWheel {
   #size = 0;
   #lastTick: number;
   #armedTick = Infinity;
+  #wakeAt = 0;
   #disarm: (() => void) | undefined;
   #yielded = false;
 
@@ -103,7 +104,9 @@ export class TimerWheel {
     this.#disarm?.();
     this.#armedTick = tick;
     // at most one turn, as setTimeout takes no more than 2^31 ms: woken early, the wheel finds nothing due and sleeps on
-    const delay = Math.min(SLOTS * SLOT_MS, Math.max(1, Math.ceil(tick * SLOT_MS - this.clock.now())));
+    const now = this.clock.now();
+    const delay = Math.min(SLOTS * SLOT_MS, Math.max(1, Math.ceil(tick * SLOT_MS - now)));
+    this.#wakeAt = now + delay;
     this.#disarm = noContext.runInAsyncScope(() => this.clock.schedule(() => this.#wake(), delay));
   }
 
@@ -117,7 +120,7 @@ export class TimerWheel {
 
   #wake(): void {
     const now = this.clock.now();
-    const late = now - this.#armedTick * SLOT_MS > BLOCKED_LOOP_MS;
+    const late = now - this.#wakeAt > BLOCKED_LOOP_MS;
     this.#disarm = undefined;
     this.#armedTick = Infinity;
     if (late && !this.#yielded) {
