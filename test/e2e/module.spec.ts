@@ -87,7 +87,7 @@ describeEachAdapter('SseSessionModule', ({ startApp }) => {
   it.each<[string, () => AppDescription['imports'], string]>([
     ['forRoot() with nothing', () => [SseSessionModule.forRoot()], 'retry: 2000'],
     ['forRoot() with options', () => [SseSessionModule.forRoot({ retryMs: 333 })], 'retry: 333'],
-    ['forRoot() with an option that is undefined', () => [SseSessionModule.forRoot({ retryMs: undefined } as never)], 'retry: 2000'],
+    ['forRoot() with an option that is undefined', () => [SseSessionModule.forRoot({ retryMs: undefined })], 'retry: 2000'],
     [
       'forRootAsync() with useFactory and inject',
       () => [

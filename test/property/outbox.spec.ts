@@ -21,7 +21,7 @@ const steps = fc.array(
     },
     { weight: 2, arbitrary: fc.constant('take' as const) },
   ),
-  { maxLength: 60 },
+  { maxLength: 30 },
 );
 
 interface Run {
@@ -90,7 +90,7 @@ describe.each(['close', 'drop-oldest', 'latest'] as const)("an outbox with overf
         const byLabel = new Map(accepted.map((each) => [labels(each.text)[0] as string, each.text]));
         expect(written).toBe(left.map((label) => byLabel.get(label)).join(''));
       }),
-      { numRuns: 300 },
+      { numRuns: 100 },
     );
   });
 
@@ -100,7 +100,7 @@ describe.each(['close', 'drop-oldest', 'latest'] as const)("an outbox with overf
         const order = labels(run(overflow, script, () => undefined).written).map((label) => Number(/\d+/.exec(label)?.[0]));
         expect(order).toEqual([...order].sort((a, b) => a - b));
       }),
-      { numRuns: 300 },
+      { numRuns: 100 },
     );
   });
 
@@ -121,7 +121,7 @@ describe('an outbox', () => {
       fc.property(steps, (script) => {
         run(overflow, script, (outbox, last) => expect(outbox.bytes).toBeLessThanOrEqual(Math.max(MAX_BYTES, last?.byteLength ?? 0)));
       }),
-      { numRuns: 300 },
+      { numRuns: 100 },
     );
   });
 
@@ -134,7 +134,7 @@ describe('an outbox', () => {
           expect(outbox.bytes).toBeLessThanOrEqual(Math.max(MAX_BYTES, Math.max(0, largest - MAX_WRITE_BYTES) + (last?.byteLength ?? 0)));
         });
       }),
-      { numRuns: 300 },
+      { numRuns: 100 },
     );
   });
 

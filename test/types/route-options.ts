@@ -50,7 +50,7 @@ export class ChatController {
   @ManagedSse<ChatController>('unknown-member', {
     onOpen() {
       // @ts-expect-error TS2339 the controller has no such member
-      this.logger.log('open');
+      void this.logger;
     },
   })
   unknownMember() {
@@ -60,7 +60,7 @@ export class ChatController {
   @ManagedSse('no-controller', {
     onOpen() {
       // @ts-expect-error TS2571 without the type parameter nothing is known of this
-      this.usage.push('x');
+      void this.usage;
     },
   })
   noController() {
@@ -70,7 +70,7 @@ export class ChatController {
   @ManagedSse<ChatController>('arrow', {
     onOpen: () => {
       // @ts-expect-error TS2532 an arrow function has no this of its own
-      this.usage.push('x');
+      void this.usage;
     },
   })
   arrow() {

@@ -55,7 +55,7 @@ export const reason: CloseReason | undefined = session.closeReason;
 session.onCompletion((completed, why) => console.log(completed.id, why));
 session.onOpen(async () => undefined);
 /** One with a type for its data is one without. */
-export const plain: SseSession = session as unknown as SseSession;
+export const plain: SseSession = session;
 
 // @ts-expect-error TS2345 undefined is refused
 session.send(undefined);

@@ -31,7 +31,7 @@ describe('HookRunner', () => {
   });
 
   it.each<[string, () => unknown]>([
-    ['an object without a prototype', () => Object.create(null)],
+    ['an object without a prototype', () => Object.create(null) as unknown],
     ['a symbol', () => Symbol('x')],
     ['undefined', () => undefined],
     [
