@@ -3,6 +3,7 @@ import { randomInt, randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import { createServer } from 'node:http';
 import { connect } from 'node:net';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
 
 const FATES = ['fin', 'rst', 'set-up fin', 'set-up rst', 'complete', 'after completion', 'cancelled', 'error'];
 const KINDS = ['openai', 'fetch', 'observable', 'generator'];
@@ -14,6 +15,8 @@ let leftAt = new Map();
 let openedAt = new Map();
 let closedAt = new Map();
 let upstreamOpen = 0;
+const delay = monitorEventLoopDelay();
+delay.enable();
 
 const CHUNK = `data: ${JSON.stringify({ id: 'chunk', object: 'chat.completion.chunk', choices: [{ index: 0, delta: { content: 'token ' } }] })}\n\n`;
 
@@ -23,7 +26,7 @@ const upstream = createServer((request, response) => {
   openedAt.set(request.headers['x-run'], performance.now());
   response.writeHead(200, { 'Content-Type': 'text/event-stream' });
   response.write(CHUNK);
-  const timer = setInterval(() => response.write(CHUNK), 10);
+  const timer = setInterval(() => response.write(CHUNK), 30);
   response.once('close', () => {
     clearInterval(timer);
     upstreamOpen--;
@@ -87,6 +90,7 @@ async function round({ port, sessions, concurrency }) {
   openedAt = new Map();
   closedAt = new Map();
   let started = 0;
+  delay.reset();
   const workers = Array.from({ length: concurrency }, async () => {
     while (started++ < sessions) await run(port);
   });
@@ -95,7 +99,7 @@ async function round({ port, sessions, concurrency }) {
   // of streams that the handler had begun by then: what it begins later, and takes how long to, is its own affair
   const begun = [...leftAt].filter(([id, at]) => closedAt.get(id) > at && openedAt.get(id) < at);
   const upstreamClosed = begun.map(([id, at]) => closedAt.get(id) - at);
-  process.send({ upstreamClosed, upstreamOpen });
+  process.send({ upstreamClosed, upstreamOpen, delayMs: delay.percentile(99) / 1e6 });
 }
 
 process.on('message', (message) => {

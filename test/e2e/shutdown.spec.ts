@@ -27,7 +27,7 @@ describeEachAdapter('When the application stops', ({ startApp, adapter }) => {
     const life = await startLife(startApp, () => undefined, { route: { ...END_EVENT, buffer: { maxBytes: 20_000_000 } } });
     const client = await life.get();
     await client.head();
-    const large = 'x'.repeat(6_000_000);
+    const large = 'x'.repeat(3_000_000);
     life.sessions[0]?.send(large);
     life.sessions[0]?.send('last');
     await life.close();
