@@ -101,7 +101,7 @@ describe.each(['esm-nest-12', 'cjs-nest-11'])('a fresh application (%s)', (name)
           try {
             use();
           } catch (error) {
-            console.log(error.code, /ESM build .*CommonJS build/.test(error.message) || error.message);
+            console.log(error.code, /dist.esm.copies\\.js and .*dist.cjs.copies\\.js/.test(error.message) || error.message);
           }
         }
       }`;
