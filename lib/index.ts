@@ -27,7 +27,12 @@ export type {
 } from './options/options.js';
 export { CurrentSession } from './decorators/current-session.js';
 export { LastEventId } from './decorators/last-event-id.js';
-export { ManagedSse, type ManagedSseHooks, type ManagedSseOptions } from './decorators/managed-sse.js';
+export {
+  ManagedSse,
+  type ManagedSseHooks,
+  type ManagedSseOptions,
+  type NameTheControllerAsTypeParameter,
+} from './decorators/managed-sse.js';
 export { OnSseSession } from './decorators/on-sse-session.js';
 export { SseSessionError, type SseSessionErrorCode } from './errors.js';
 export { type Sendable, type SseEvent, type SseEventInit, sseEvent } from './event/sse-event.js';
@@ -41,6 +46,7 @@ export {
   type ErrorCallback,
   type OpenCallback,
   type SendResult,
+  type SessionSummary,
   SseSession,
   type TimeoutCallback,
 } from './session/sse-session.js';

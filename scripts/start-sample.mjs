@@ -15,6 +15,7 @@ function run(...args) {
   if (status !== 0) process.exit(status ?? 1);
 }
 
+console.log('Building the library and the sample, which takes half a minute…');
 run(join(root, 'scripts', 'build.mjs'));
 rmSync(out, { recursive: true, force: true });
 run(tsc, '-p', join('sample', 'tsconfig.build.json'));
@@ -23,6 +24,6 @@ if (existsSync(pages)) cpSync(pages, join(out, 'public'), { recursive: true });
 
 const sample = spawn(process.execPath, ['--enable-source-maps', join(out, 'main.js')], { cwd: root, stdio: 'inherit' });
 // A terminal's Ctrl-C reaches the sample too: this process only has to outlive its shutdown. Other signals are handed on.
-process.on('SIGINT', () => {});
+process.on('SIGINT', () => console.log('\nStopping: answers that are under way have 5 s to end.'));
 process.on('SIGTERM', () => sample.kill('SIGTERM'));
 sample.on('exit', (code, signal) => process.exit(code ?? (signal ? 1 : 0)));

@@ -31,6 +31,11 @@ export interface ManagedSseOptions extends RouteOptions, ManagedSseHooks {
   method?: RequestMethod;
 }
 
+/** What `this` is in the hooks of a route that does not say: its name is what the compiler shows. */
+export interface NameTheControllerAsTypeParameter {
+  readonly [unknown: symbol]: never;
+}
+
 /** A method that returns an {@link SseSource} or a promise of one. */
 type ManagedHandler = (...args: never[]) => SseSource | Promise<SseSource>;
 
@@ -40,11 +45,14 @@ const HOOKS: readonly string[] = ['onOpen', 'onCompletion', 'onTimeout', 'onErro
  * Makes a controller method a route whose every run is a managed session: kept alive by heartbeats, limited in time and memory, and
  * ended exactly once, with hooks that say why.
  *
- * @typeParam C the controller: `this` in the hooks
+ * @typeParam C the controller, which is `this` in the hooks: `@ManagedSse<ChatController>(...)`
  * @param path as `@Get()` takes it
  * @throws SseSessionError `INVALID_OPTION` that names the method and the option
  */
-export function ManagedSse<C = unknown>(path: string | string[] = '/', options: ManagedSseOptions & ThisType<C> = {}) {
+export function ManagedSse<C = NameTheControllerAsTypeParameter>(
+  path: string | string[] = '/',
+  options: ManagedSseOptions & ThisType<C> = {},
+) {
   assertSingleCopy();
   return <M extends ManagedHandler>(target: object, property: string | symbol, descriptor: TypedPropertyDescriptor<M>): void => {
     const name = `${target.constructor.name}.${String(property)}`;

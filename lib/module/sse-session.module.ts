@@ -2,6 +2,7 @@ import { type DynamicModule, Logger, Module } from '@nestjs/common';
 import { DiscoveryModule, ModuleRef } from '@nestjs/core';
 import { CLOCK, type Clock, RANDOM, type Random, systemClock } from '../clock/clock.js';
 import { assertSingleCopy } from '../copies.js';
+import { SseSessionError } from '../errors.js';
 import { LocalSessionManager } from '../manager/local-session-manager.js';
 import { SessionManager } from '../manager/session-manager.js';
 import type { SseSessionModuleOptions } from '../options/options.js';
@@ -23,9 +24,9 @@ import { type ASYNC_OPTIONS_TYPE, ConfigurableModuleClass, MODULE_OPTIONS_TOKEN,
     { provide: RANDOM, useValue: Math.random },
     {
       provide: SessionRegistry,
-      useFactory: (options: SseSessionModuleOptions, clock: Clock, random: Random) =>
-        new SessionRegistry(resolveModuleOptions(options), clock, random, new Logger('SseSession')),
-      inject: [MODULE_OPTIONS_TOKEN, CLOCK, RANDOM],
+      useFactory: (clock: Clock, random: Random, options?: SseSessionModuleOptions) =>
+        new SessionRegistry(resolveModuleOptions(options ?? importedBare()), clock, random, new Logger('SseSession')),
+      inject: [CLOCK, RANDOM, { token: MODULE_OPTIONS_TOKEN, optional: true }],
     },
     { provide: Shutdown, useFactory: (registry: SessionRegistry) => new Shutdown(registry), inject: [SessionRegistry] },
     { provide: Cleanup, useFactory: (registry: SessionRegistry) => new Cleanup(registry), inject: [SessionRegistry] },
@@ -57,4 +58,11 @@ export class SseSessionModule extends ConfigurableModuleClass {
     assertSingleCopy();
     return super.forRootAsync(options);
   }
+}
+
+function importedBare(): never {
+  throw new SseSessionError(
+    'MODULE_MISSING',
+    'An application imports the class SseSessionModule; import SseSessionModule.forRoot() instead.',
+  );
 }

@@ -56,7 +56,12 @@ export class SourceRun implements Gate {
    * @throws SseSessionError `INVALID_SOURCE`
    */
   adopt(returned: SseSource): Observable<unknown> {
-    const source = openSource(returned, this, (error) => this.#reportDisposal(error));
+    const source = openSource(
+      returned,
+      this,
+      (error) => this.#reportDisposal(error),
+      this.#reader && `The handler of ${this.#reader.route}`,
+    );
     if (this.#reader) this.#source = source;
     else source.dispose();
     return source.values;

@@ -12,6 +12,26 @@ export type CompletionCallback = (session: SseSession, reason: CloseReason) => u
 export type TimeoutCallback = (session: SseSession) => unknown;
 export type ErrorCallback = (session: SseSession, error: unknown) => unknown;
 
+/** The fields of a session that are plain values. */
+export type SessionSummary = Pick<
+  SseSession,
+  | 'id'
+  | 'route'
+  | 'state'
+  | 'key'
+  | 'principal'
+  | 'remoteAddress'
+  | 'openedAt'
+  | 'lastActivityAt'
+  | 'expiresAt'
+  | 'closeReason'
+  | 'connections'
+  | 'eventsSent'
+  | 'eventsDropped'
+  | 'bytesSent'
+  | 'pendingBytes'
+>;
+
 /**
  * One run of a managed handler: its source, its hooks and the client's connection. Given to a handler by `@CurrentSession()`.
  *
@@ -86,4 +106,17 @@ export abstract class SseSession<TData extends object = Record<string, unknown>>
   abstract onTimeout(callback: TimeoutCallback): void;
   /** Called before `onCompletion` when the session ends as `error` or `slow-client`. */
   abstract onError(callback: ErrorCallback): void;
+
+  /** What may be shown of a session, for logs and for JSON: neither its `data` and `error`, which are the application's, nor anything inside. */
+  toJSON(): SessionSummary {
+    const { id, route, state, key, principal, remoteAddress, openedAt, lastActivityAt, expiresAt, closeReason } = this;
+    const { connections, eventsSent, eventsDropped, bytesSent, pendingBytes } = this;
+    const known = { id, route, state, key, principal, remoteAddress, openedAt, lastActivityAt, expiresAt, closeReason };
+    return { ...known, connections, eventsSent, eventsDropped, bytesSent, pendingBytes };
+  }
+
+  /** As `console.log` and Node's `util.inspect` show it (`util.inspect.custom`). */
+  [Symbol.for('nodejs.util.inspect.custom')](): object {
+    return { SseSession: this.toJSON() };
+  }
 }

@@ -21,7 +21,7 @@ const NOTHING: OpenSource = { values: NEVER, dispose: () => undefined };
 /**
  * @throws SseSessionError `INVALID_SOURCE` when a handler returned something that is no source.
  */
-export function openSource(value: SseSource, gate: Gate, report: (error: unknown) => void): OpenSource {
+export function openSource(value: SseSource, gate: Gate, report: (error: unknown) => void, handler = 'A managed SSE handler'): OpenSource {
   if (value === undefined) return NOTHING;
   // an Observable frees itself when it is unsubscribed
   if (isObservable(value)) return { values: value, dispose: () => undefined };
@@ -30,8 +30,13 @@ export function openSource(value: SseSource, gate: Gate, report: (error: unknown
   if (isAsyncIterable(value)) return new PullSource(value, () => value[Symbol.asyncIterator](), gate, report);
   throw new SseSessionError(
     'INVALID_SOURCE',
-    `A managed SSE handler returned ${show(value)}; expected an Observable, an async iterable, a ReadableStream, a promise of one, or nothing.`,
+    `${handler} returned ${show(value)}; expected an Observable, an async iterable, a ReadableStream, a promise of one, or nothing.${hintFor(value)}`,
   );
+}
+
+function hintFor(value: unknown): string {
+  if (typeof value !== 'object' || value === null || !(Symbol.iterator in value)) return '';
+  return ' A generator becomes a source as an async one (async *), an array by from(array) of RxJS.';
 }
 
 function isAsyncIterable(value: unknown): value is AsyncIterable<unknown> {

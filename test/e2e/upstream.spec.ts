@@ -10,8 +10,8 @@ import { type Upstream, type UpstreamOptions, startUpstream } from '../support/u
 
 const PROMPT = { model: 'test', messages: [{ role: 'user' as const, content: 'hello' }], stream: true as const };
 
-/** The connection to the upstream closes within 100 ms; machines that run tests are not always free. */
-const GENEROUS_MS = 500;
+/** That it closes at all, and by nobody else's timeout: how soon is measured by `npm run figures`, as machines that test are noisy. */
+const GENEROUS_MS = 5_000;
 
 const running: Upstream[] = [];
 
@@ -144,7 +144,7 @@ describeEachAdapter('The upstream of a session', ({ startApp }) => {
     expect(response.body).not.toContain('data:');
   });
 
-  it('closes within 100 ms (p99) of the client leaving', async () => {
+  it('closes each time, whether the client leaves by FIN or RST', async () => {
     const { upstream, life } = await start((openai) => openai.chat.completions.create(PROMPT));
     const took: number[] = [];
     for (let run = 0; run < 50; run++) {

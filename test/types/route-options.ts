@@ -59,7 +59,7 @@ export class ChatController {
 
   @ManagedSse('no-controller', {
     onOpen() {
-      // @ts-expect-error TS2571 without the type parameter nothing is known of this
+      // @ts-expect-error TS2339 without the type parameter its name says what is missing
       void this.usage;
     },
   })

@@ -1,3 +1,4 @@
+import { inspect } from 'node:util';
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { describe, expect, it, jest } from '@jest/globals';
 import { HttpException } from '@nestjs/common';
@@ -1066,4 +1067,20 @@ it('names the session in its errors', () => {
   slow.send('a');
   slow.send('b');
   expect((slow.error as SseSessionError).message).toContain('GET /slow');
+});
+
+it('shows its public fields alone to JSON and to console.log', () => {
+  const secret = 'sk-secret';
+  const { session } = new MemoryApp().open({ controller: { apiKey: secret }, principal: 'ada', key: 'answer' });
+  session.data.token = secret;
+  expect(JSON.parse(JSON.stringify(session))).toMatchObject({
+    id: session.id,
+    principal: 'ada',
+    key: 'answer',
+    state: 'open',
+    eventsSent: 0,
+  });
+  expect(JSON.stringify(session)).not.toContain(secret);
+  expect(inspect(session, { depth: 10 })).toContain(session.id);
+  expect(inspect(session, { depth: 10, showHidden: true })).not.toContain(secret);
 });
