@@ -404,14 +404,6 @@ describe('Connection', () => {
       await turns(1);
       expect(connection.takesMore).toBe(true);
     });
-
-    it('hands over what the response still takes before it says that there is no room', () => {
-      const { connection, response } = createConnection({ buffer: { maxBytes: 20 } });
-      connection.open('');
-      response.pause();
-      for (let i = 0; i < 10; i++) expect(connection.push(encodeData('0123456789'))).toBe(0);
-      expect(response.writes).toBeGreaterThan(1);
-    });
   });
 
   it('writes at once what the response still takes when an event finds no room, so that a large turn loses nothing', async () => {
