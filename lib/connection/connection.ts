@@ -31,6 +31,9 @@ type ConnectionState = 'waiting' | 'open' | 'ending' | 'ended' | 'closed';
 
 const NEW_BLOCK = '\n';
 
+/** Turns of the event loop in which `flushed()` looks at once whether all has left. */
+const PROMPT_TURNS = 50;
+
 /**
  * One HTTP response that is attached to a session: what waits for it, when it is written, its heartbeat, and when it has stalled.
  * It ends by itself and tells its owner; it knows nothing of the session's reasons.
@@ -158,7 +161,7 @@ export class Connection implements AlarmOwner, ResponseListener, Flushable {
     if (this.#state === 'closed') return Promise.resolve();
     return new Promise((resolve) => {
       (this.#flushWaiters ??= []).push(resolve);
-      setImmediate(() => this.#settleFlushWaiters());
+      this.#settleFlushWaitersSoon(PROMPT_TURNS);
     });
   }
 
@@ -279,6 +282,14 @@ export class Connection implements AlarmOwner, ResponseListener, Flushable {
     // a macrotask later, so that a source that never waits can't keep the event loop for itself
     setImmediate(() => {
       if (this.#state !== 'closed') this.owner.onConnectionReady();
+    });
+  }
+
+  /** Below the high-water mark Node tells nobody that it has written: a client that reads has it all within a few turns, another is looked at by the alarm. */
+  #settleFlushWaitersSoon(turns: number): void {
+    setImmediate(() => {
+      this.#settleFlushWaiters();
+      if (this.#flushWaiters && turns > 1) this.#settleFlushWaitersSoon(turns - 1);
     });
   }
 

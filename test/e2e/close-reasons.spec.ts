@@ -333,7 +333,7 @@ describeEachAdapter('A session ends as slow-client', ({ startApp }) => {
     client.pause();
     const [session] = life.sessions;
     let result: string | undefined = 'accepted';
-    for (let sent = 0; result === 'accepted' && sent < 10; sent++) result = session?.send('x'.repeat(20_000));
+    for (let sent = 0; result === 'accepted' && sent < 100; sent++) result = session?.send('x'.repeat(20_000));
     expect(result).toBe('closed');
     await expectEnd(life, 'slow-client', { error: 'SLOW_CLIENT' });
     client.resume();
