@@ -10,7 +10,7 @@ const LAYERS = {
   connection: ['clock', 'event', 'options'],
   source: [],
   session: ['clock', 'event', 'options', 'connection', 'source'],
-  request: ['event', 'options', 'connection', 'source', 'session'],
+  request: ['clock', 'event', 'options', 'connection', 'source', 'session'],
   decorators: ['event', 'options', 'source', 'session', 'request'],
   manager: ['event', 'session'],
   testing: ['clock', 'event', 'options', 'source', 'session', 'connection'],

@@ -36,21 +36,38 @@ export class SseSessionError extends Error {
   }
 }
 
-/** What was thrown, as a line for a log: never throwing itself, whatever a user's code threw. */
-export function describeError(error: unknown): string {
+/*
+ * What a user's code throws or emits may be anything: a revoked Proxy, an object without a prototype, a getter that throws. What describes
+ * it for a message never throws itself.
+ */
+function attempt<T>(read: () => T, otherwise: T): T {
   try {
-    return String(error);
+    return read();
   } catch {
-    return show(error);
+    return otherwise;
   }
 }
 
-export function stackOf(error: unknown): string | undefined {
-  return error instanceof Error ? error.stack : undefined;
+/** What was thrown, as a line for a log. */
+export function describeError(error: unknown): string {
+  return attempt(() => String(error), show(error));
 }
 
-/** How a value of unknown type is shown in a message: short, and never throwing. */
+export function stackOf(error: unknown): string | undefined {
+  return attempt(() => (error instanceof Error ? error.stack : undefined), undefined);
+}
+
+/** How a value of unknown type is shown in a message: short. */
 export function show(value: unknown): string {
+  return attempt(() => describe(value), 'something that cannot be shown');
+}
+
+/** A promise that was refused still has an owner, so that its rejection is nobody's surprise. */
+export function disown(value: unknown): void {
+  attempt(() => void Promise.resolve(value).catch(() => undefined), undefined);
+}
+
+function describe(value: unknown): string {
   if (typeof value === 'string') return JSON.stringify(value.length > 60 ? `${value.slice(0, 60)}…` : value);
   if (typeof value === 'function') return `a function${value.name ? ` (${value.name})` : ''}`;
   if (typeof value !== 'object' || value === null) return String(value);

@@ -30,7 +30,7 @@ export function http2Stream(response: HttpPair['response']): ServerHttp2Stream |
 export function sendHead(http: HttpPair): void {
   const response = http.response as ServerResponse;
   http.applyHeaders();
-  response.removeHeader('Content-Length');
+  for (const name of ['Content-Length', 'Content-Encoding']) response.removeHeader(name);
   for (const [name, value] of Object.entries(STREAM_HEADERS)) response.setHeader(name, value);
   try {
     // writeHead, not statusCode: `on-headers` hooks of middleware (sessions, cookies) run there

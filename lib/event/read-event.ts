@@ -1,4 +1,4 @@
-import { SseSessionError } from '../errors.js';
+import { SseSessionError, disown } from '../errors.js';
 import { type EncodedEvent, type EventFields, encode, encodeData } from './encode.js';
 import { SseEvent, checkFields, looksLikeEvent } from './sse-event.js';
 import { serializeData } from './serialize.js';
@@ -24,6 +24,7 @@ export function readFields(value: unknown, reading: Reading): EventFields {
     );
   }
   if (typeof (value as { then?: unknown } | null | undefined)?.then === 'function') {
+    disown(value);
     throw new SseSessionError('INVALID_EVENT', 'An event was a promise; await it before it is sent.');
   }
   if (reading.emit === 'event' && typeof value === 'object' && value !== null && looksLikeEvent(value)) {

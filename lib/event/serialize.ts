@@ -1,4 +1,4 @@
-import { SseSessionError, describeError, show } from '../errors.js';
+import { SseSessionError, describeError, disown, show } from '../errors.js';
 
 /** The default serializer. */
 export function serializeJson(data: unknown): string {
@@ -30,6 +30,7 @@ export function serializeData(data: unknown, serializer: (data: unknown) => stri
     );
   }
   if (typeof text !== 'string') {
+    disown(text);
     throw new SseSessionError('SERIALIZATION_FAILED', `The serializer gave ${show(text)} for ${show(data)}; expected a string.`);
   }
   return text;

@@ -42,7 +42,7 @@ export class Lifecycle implements OnModuleInit, OnApplicationBootstrap, OnModule
   async beforeApplicationShutdown(): Promise<void> {
     this.scheduler.stop();
     await this.shutdown.drain();
-    this.runtime.http2Sessions.close();
+    await this.runtime.http2Sessions.close(this.registry.clock, this.registry.closingDeadline);
   }
 
   onApplicationShutdown(): void {

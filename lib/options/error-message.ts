@@ -5,7 +5,12 @@ interface HttpExceptionLike {
 
 /** An HttpException is known by its shape, so that one from another copy of `@nestjs/common` is one too. */
 export function isHttpException(error: unknown): error is HttpExceptionLike {
-  return error instanceof Error && typeof (error as Partial<HttpExceptionLike>).getStatus === 'function';
+  try {
+    return error instanceof Error && typeof (error as Partial<HttpExceptionLike>).getStatus === 'function';
+  } catch {
+    // a revoked Proxy is no HttpException either
+    return false;
+  }
 }
 
 /** What a client may know of an error: the message of an `HttpException`, never that of another. */

@@ -12,7 +12,7 @@ import {
 import { HttpAdapterHost } from '@nestjs/core';
 import { Observable, type Subscriber, defer, of, throwError } from 'rxjs';
 import { HttpResponse, http2Stream, sendHead } from '../connection/http-response.js';
-import { SseSessionError, show } from '../errors.js';
+import { SseSessionError, disown, show } from '../errors.js';
 import { ManagedSession } from '../session/managed-session.js';
 import { acceptsEventStream } from './accept.js';
 import type { Refusal } from './admission.js';
@@ -143,6 +143,9 @@ export class ManagedSseInterceptor implements NestInterceptor {
     error: HttpException,
   ): Observable<undefined> {
     const retryMs = retryAfterMs(refusal, options, shutdown, registry.random);
+    // a connection that is kept alive would keep the server from closing
+    if (refusal === 'shutdown' && exchange.request.httpVersionMajor < 2)
+      this.adapterHost.httpAdapter.setHeader(exchange.reply, 'Connection', 'close');
     if (refuseAsStream(exchange, options, retryMs)) return of(undefined);
     this.adapterHost.httpAdapter.setHeader(exchange.reply, 'Retry-After', String(Math.ceil(retryMs / 1000)));
     return throwError(() => error);
@@ -166,6 +169,7 @@ function identify(
   const value: unknown = option?.(context);
   if (value === undefined || value === '') return undefined;
   if (typeof value === 'string') return value;
+  disown(value);
   throw new SseSessionError(
     'INVALID_OPTION',
     `The option "${what}" of ${route} gave ${show(value)}; expected a string or undefined, and no promise of one.`,

@@ -5,6 +5,7 @@ import { FlushQueue } from '../connection/flush-queue.js';
 import type { ResolvedModuleOptions } from '../options/resolve.js';
 import { HookRunner, type HookLogger, emptyHookTable } from './hooks.js';
 import type { ManagedSession } from './managed-session.js';
+import { safeLogger } from './safe-logger.js';
 import type { SessionContext } from './session-context.js';
 import type { SseSession } from './sse-session.js';
 import { CLOSE_REASONS, type CloseReason, type EndHook, hooksOf } from './state.js';
@@ -30,6 +31,7 @@ export interface Totals {
 /** The live sessions of one application, and what they share. All that is known of them together stands here. */
 export class SessionRegistry implements SessionContext<ManagedSession> {
   readonly wheel: TimerWheel;
+  readonly logger: HookLogger;
   readonly flushQueue = new FlushQueue();
   readonly hookRunner: HookRunner;
   readonly hooks = emptyHookTable();
@@ -60,10 +62,11 @@ export class SessionRegistry implements SessionContext<ManagedSession> {
     readonly options: ResolvedModuleOptions,
     readonly clock: Clock,
     readonly random: Random,
-    readonly logger: HookLogger,
+    logger: HookLogger,
   ) {
+    this.logger = safeLogger(logger);
     this.wheel = new TimerWheel(clock);
-    this.hookRunner = new HookRunner(logger, () => clock.now());
+    this.hookRunner = new HookRunner(this.logger, () => clock.now());
   }
 
   get size(): number {

@@ -26,7 +26,8 @@ export interface SourceReader {
 export class SourceRun implements Gate {
   /** Absent once it is stopped. */
   #reader: SourceReader | undefined;
-  #source: OpenSource | undefined;
+  /** Mostly one; an interceptor that runs the handler again makes another. */
+  #sources: OpenSource[] = [];
   #subscription: Subscription | undefined;
   #text: TextPayloads | undefined;
   #resume: (() => void) | undefined;
@@ -62,7 +63,7 @@ export class SourceRun implements Gate {
       (error) => this.#reportDisposal(error),
       this.#reader && `The handler of ${this.#reader.route}`,
     );
-    if (this.#reader) this.#source = source;
+    if (this.#reader) this.#sources.push(source);
     else source.dispose();
     return source.values;
   }
@@ -92,12 +93,22 @@ export class SourceRun implements Gate {
       // an UnsubscriptionError: the teardown of a user's Observable threw
       this.#reportDisposal(error);
     }
-    this.#source?.dispose();
-    this.#subscription = this.#source = undefined;
+    for (const source of this.#sources) source.dispose();
+    this.#sources = [];
+    this.#subscription = undefined;
     this.resume();
   }
 
   #onValue(value: unknown): void {
+    try {
+      this.#take(value);
+    } catch (error) {
+      // a value that may not even be looked at
+      this.#reader?.onSourceError(error);
+    }
+  }
+
+  #take(value: unknown): void {
     if (!(value instanceof Uint8Array)) {
       this.#reader?.onValue(value);
       return;

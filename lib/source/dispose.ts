@@ -31,6 +31,18 @@ function findDisposer(source: object): Method | undefined {
 }
 
 /**
+ * A Node stream whose `'error'` nobody listens to ends the process. Its iterator listens only from the first `next()` on, which may have to
+ * wait for the client, and no more once it was destroyed; what failed is reported by the iterator all the same.
+ */
+export function ignoreErrorEvents(source: object): void {
+  try {
+    if (method(source, 'destroy')) method(source, 'on')?.call(source, 'error', () => undefined);
+  } catch {
+    // a getter of the source threw: it is no Node stream
+  }
+}
+
+/**
  * Lets go of a source that will not be read (any further), in every way that it offers. The stream of an LLM SDK needs its
  * `controller.abort()`: `return()` alone leaves its upstream open while a `next()` is pending, or when it was never iterated.
  *
@@ -45,10 +57,6 @@ export function disposeSource(source: object, iterator: AsyncIterator<unknown> |
       report(error);
     }
   };
-  // a stream that is destroyed may still emit 'error', which nobody else listens to
-  const on = method(source, 'on');
-  if (on && method(source, 'destroy')) attempt(() => void on.call(source, 'error', () => undefined));
-
   const controller = carriedController(source);
   if (controller) attempt(() => controller.abort());
   const disposer = findDisposer(source);

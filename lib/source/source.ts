@@ -1,6 +1,6 @@
 import { NEVER, Observable, isObservable } from 'rxjs';
 import { SseSessionError, show } from '../errors.js';
-import { disposeSource } from './dispose.js';
+import { disposeSource, ignoreErrorEvents } from './dispose.js';
 import type { SseSource } from './sse-source.js';
 
 /** Pauses pull sources while their reader takes no more. */
@@ -74,6 +74,7 @@ class PullSource implements OpenSource {
     private readonly gate: Gate,
     private readonly report: (error: unknown) => void,
   ) {
+    ignoreErrorEvents(source);
     this.values = new Observable((subscriber) => {
       void this.#pull(subscriber);
       return () => this.dispose();
@@ -87,7 +88,12 @@ class PullSource implements OpenSource {
   #dispose(report: (error: unknown) => void): void {
     if (this.#isOver) return;
     this.#isOver = true;
-    disposeSource(this.source, this.#iterator, report);
+    try {
+      disposeSource(this.source, this.#iterator, report);
+    } catch (error) {
+      // a getter of the source threw
+      report(error);
+    }
   }
 
   /** Pulls one value after the other, at the pace of the gate. After the end nothing is emitted, whatever a late `next()` gives. */

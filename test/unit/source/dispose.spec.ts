@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream';
 import { describe, expect, it, jest } from '@jest/globals';
-import { disposeSource } from '../../../lib/source/dispose.js';
+import { disposeSource, ignoreErrorEvents } from '../../../lib/source/dispose.js';
 import { turns } from '../../support/memory-session.js';
 
 const ASYNC_DISPOSE = (Symbol as unknown as { asyncDispose: symbol }).asyncDispose;
@@ -102,6 +102,7 @@ describe('disposeSource', () => {
       read: () => undefined,
       destroy: (_, callback) => callback(new Error('late')),
     });
+    ignoreErrorEvents(readable);
     dispose(readable);
     await turns(2);
     expect(readable.destroyed).toBe(true);
