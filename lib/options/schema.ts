@@ -1,19 +1,29 @@
 import { SseSessionError, show } from '../errors.js';
 
-/** Says what a value should have been, or nothing when it is right. */
-type Check = (value: unknown, path: string) => void;
+/** Where a value stands, for messages: whose option (`SseSessionModule`, or the route), and its path (`buffer.maxBytes`). */
+interface Place {
+  readonly owner: string;
+  readonly path: string;
+}
+
+/** Throws what a value should have been. */
+type Check = (value: unknown, place: Place) => void;
 type Shape = Record<string, Check>;
 
 /** setTimeout's own limit: 24.8 days. */
 const MAX_MS = 2 ** 31 - 1;
 
-function refuse(path: string, value: unknown, expected: string): never {
-  throw new SseSessionError('INVALID_OPTION', `SseSessionModule option "${path}" is ${show(value)}; expected ${expected}.`);
+function refuse({ owner, path }: Place, value: unknown, expected: string): never {
+  throw new SseSessionError('INVALID_OPTION', `${owner} option "${path}" is ${show(value)}; expected ${expected}.`);
+}
+
+function inside({ owner, path }: Place, key: string): Place {
+  return { owner, path: path === '' ? key : `${path}.${key}` };
 }
 
 function check(expected: string, test: (value: unknown) => boolean): Check {
-  return (value, path) => {
-    if (!test(value)) refuse(path, value, expected);
+  return (value, place) => {
+    if (!test(value)) refuse(place, value, expected);
   };
 }
 
@@ -32,34 +42,36 @@ const oneOf = (...values: string[]): Check =>
 
 /** `false` or what `inner` takes; `0` is told apart, as people write it for "never". */
 function orFalse(inner: Check): Check {
-  return (value, path) => {
+  return (value, place) => {
     if (value === false) return;
-    if (value === 0) refuse(path, value, 'false to switch it off (0 never means infinite), or a positive value');
-    inner(value, path);
+    if (value === 0) refuse(place, value, 'false to switch it off (0 never means infinite), or a positive value');
+    inner(value, place);
   };
 }
 
 function group(shape: Shape, required: readonly string[] = []): Check {
-  return (value, path) => {
+  return (value, place) => {
     if (typeof value !== 'object' || value === null || Array.isArray(value))
-      refuse(path, value, `an object with ${Object.keys(shape).join(', ')}`);
-    checkKeys(value as Record<string, unknown>, shape, `${path}.`);
+      refuse(place, value, `an object with ${Object.keys(shape).join(', ')}`);
+    checkKeys(value as Record<string, unknown>, shape, place);
     for (const key of required) {
-      if ((value as Record<string, unknown>)[key] === undefined) refuse(`${path}.${key}`, undefined, 'a value, as it has no default');
+      if ((value as Record<string, unknown>)[key] === undefined) refuse(inside(place, key), undefined, 'a value, as it has no default');
     }
   };
 }
 
-function checkKeys(value: Record<string, unknown>, shape: Shape, prefix: string): void {
+function checkKeys(value: Record<string, unknown>, shape: Shape, place: Place): void {
   for (const key of Object.keys(value)) {
+    const keyPlace = inside(place, key);
     const checkValue = Object.hasOwn(shape, key) ? shape[key] : undefined;
     if (!checkValue) {
+      const { owner, path } = keyPlace;
       throw new SseSessionError(
         'INVALID_OPTION',
-        `SseSessionModule option "${prefix}${key}" is unknown; expected one of ${Object.keys(shape).join(', ')}.`,
+        `${owner} option "${path}" is unknown; expected one of ${Object.keys(shape).join(', ')}.`,
       );
     }
-    if (value[key] !== undefined) checkValue(value[key], `${prefix}${key}`);
+    if (value[key] !== undefined) checkValue(value[key], keyPlace);
   }
 }
 
@@ -96,24 +108,20 @@ const ROUTE: Shape = {
   shutdown: group({ finishMs: milliseconds(0) }),
 };
 
-function checkOptions(options: unknown, shape: Shape, where: string): void {
+function checkOptions(options: unknown, shape: Shape, where: string, owner: string): void {
   if (typeof options !== 'object' || options === null || Array.isArray(options)) {
     throw new SseSessionError('INVALID_OPTION', `${where} takes an object of options; got ${show(options)}.`);
   }
-  checkKeys(options as Record<string, unknown>, shape, '');
+  checkKeys(options as Record<string, unknown>, shape, { owner, path: '' });
 }
 
 /** @throws SseSessionError `INVALID_OPTION` that names the option, what it got and what it expects. */
 export function checkModuleOptions(options: unknown): void {
-  checkOptions(options, MODULE, 'SseSessionModule.forRoot()');
+  checkOptions(options, MODULE, 'SseSessionModule.forRoot()', 'SseSessionModule');
 }
 
 /** @throws SseSessionError `INVALID_OPTION` that names the route too. */
 export function checkRouteOptions(options: unknown, route: string): void {
-  try {
-    checkOptions(options, ROUTE, '@ManagedSse()');
-  } catch (error) {
-    if (!(error instanceof SseSessionError)) throw error;
-    throw new SseSessionError(error.code, `@ManagedSse() on ${route}: ${error.message.replace(/^SseSessionModule option/, 'option')}`);
-  }
+  const where = `@ManagedSse() on ${route}`;
+  checkOptions(options, ROUTE, where, `${where}:`);
 }
