@@ -13,7 +13,7 @@ export interface ConnectionOwner {
   /** Called once, when the response is over. */
   onConnectionEnd(connection: Connection, end: ConnectionEnd, error: Error | undefined): void;
   /** The connection takes more after it did not: a paused source may go on. */
-  onConnectionReady(): void;
+  onReady(): void;
 }
 
 /** What all connections of an application share. */
@@ -23,11 +23,11 @@ export interface ConnectionContext {
 }
 
 /**
- *   waiting --open()--> open --end()--> ending --all written--> ended --> closed
- *      |                  |                |                      |         ^
- *      +------------------+----------------+-- the client leaves -+---------+
+ *   waiting --open()--> opening --> open --end()--> ending --all written--> ended --> closed
+ *      |                              |                |                      |         ^
+ *      +------------------------------+----------------+-- the client leaves -+---------+
  */
-type ConnectionState = 'waiting' | 'open' | 'ending' | 'ended' | 'closed';
+type ConnectionState = 'waiting' | 'opening' | 'open' | 'ending' | 'ended' | 'closed';
 
 const NEW_BLOCK = '\n';
 
@@ -85,25 +85,29 @@ export class Connection implements AlarmOwner, ResponseListener, Flushable {
   }
 
   /** Whether a source may go on. */
-  get takesMore(): boolean {
+  get isReady(): boolean {
     if (this.#state === 'waiting') return !this.#hasEvent;
     return !this.#blocked && this.#outbox.bytes < MAX_WRITE_BYTES;
   }
 
-  /** Asks for {@link ConnectionOwner.onConnectionReady}. */
+  /** Asks for {@link ConnectionOwner.onReady}. */
   tellWhenReady(): void {
     this.#wanted = true;
   }
 
   /** Sends the headers, `openingLines` (which stand at the head of the first event's block) and what waits. */
   open(openingLines: string): void {
-    this.response.open();
-    this.#state = 'open';
+    this.#sendHead();
     this.#lastWriteAt = this.context.wheel.clock.now();
     if (openingLines) this.#write(openingLines, openingLines.length);
     this.flush();
     // a response may fail at its first write
     if (!this.isClosed) this.context.wheel.set(this.#alarm, this.#nextDeadline(this.#lastWriteAt));
+  }
+
+  /** The headers are being sent, and `on-headers` hooks of middleware run. */
+  get isOpening(): boolean {
+    return this.#state === 'opening';
   }
 
   /** Whether the client has gone, also when its leaving has not been heard of yet. */
@@ -207,6 +211,17 @@ export class Connection implements AlarmOwner, ResponseListener, Flushable {
     return this.#nextDeadline(now);
   }
 
+  #sendHead(): void {
+    this.#state = 'opening';
+    try {
+      this.response.open();
+    } catch (error) {
+      this.#state = 'waiting';
+      throw error;
+    }
+    this.#state = 'open';
+  }
+
   #nextDeadline(now: number): number {
     const { heartbeat, buffer } = this.options;
     const heartbeatAt = heartbeat && !this.#blocked ? Math.max(this.#lastWriteAt + heartbeat.intervalMs, now + 1) : Infinity;
@@ -281,7 +296,7 @@ export class Connection implements AlarmOwner, ResponseListener, Flushable {
     this.#wanted = false;
     // a macrotask later, so that a source that never waits can't keep the event loop for itself
     setImmediate(() => {
-      if (this.#state !== 'closed') this.owner.onConnectionReady();
+      if (this.#state !== 'closed') this.owner.onReady();
     });
   }
 

@@ -65,11 +65,6 @@ export class HookRunner {
     }
   }
 
-  /** How many asynchronous hooks are under way. */
-  get pending(): number {
-    return this.#pending.size;
-  }
-
   /** Resolves when no asynchronous hook is under way. */
   idle(): Promise<void> {
     if (this.#pending.size === 0) return Promise.resolve();

@@ -12,7 +12,8 @@ export class Lifetime {
   readonly #endsAt: number;
   readonly #wallClockOffset: number;
   #lastActivityAt: number;
-  #isIdleTimed = false;
+  /** How long it may be idle: without end while it is connecting, as only the lifetime counts then. */
+  #idleMs = Infinity;
 
   constructor(
     private readonly clock: Clock,
@@ -38,10 +39,10 @@ export class Lifetime {
     this.#lastActivityAt = this.clock.now();
   }
 
-  /** From now on an idle session ends: while it is connecting, only its lifetime counts. */
+  /** From now on an idle session ends. */
   open(): void {
     this.touch();
-    this.#isIdleTimed = this.options.idleTimeoutMs !== false;
+    this.#idleMs = this.options.idleTimeoutMs || Infinity;
   }
 
   /** When to look again, by the clock. */
@@ -56,7 +57,7 @@ export class Lifetime {
   }
 
   get #idleAt(): number {
-    return this.#isIdleTimed ? this.#lastActivityAt + (this.options.idleTimeoutMs as number) : Infinity;
+    return this.#lastActivityAt + this.#idleMs;
   }
 
   #onWallClock(time: number): number {

@@ -212,16 +212,16 @@ export class ManagedSession extends SseSession implements AlarmOwner, Connection
     this.end('error', error);
   }
 
-  get takesMore(): boolean {
-    return this.#connection.takesMore;
+  get isReady(): boolean {
+    return this.#connection.isReady;
   }
 
   tellWhenReady(): void {
     this.#connection.tellWhenReady();
   }
 
-  onConnectionReady(): void {
-    this.#source.resume();
+  onReady(): void {
+    this.#source.onReady();
   }
 
   onValue(value: unknown): void {
@@ -246,7 +246,7 @@ export class ManagedSession extends SseSession implements AlarmOwner, Connection
 
   /** Sends the headers and what waits. Does nothing unless the session is still connecting. */
   open(): void {
-    if (!canGo(this.state, 'open')) return;
+    if (!canGo(this.state, 'open') || this.#connection.isOpening) return;
     if (this.#connection.isGone) {
       this.end('client-disconnect');
       return;
@@ -284,6 +284,11 @@ export class ManagedSession extends SseSession implements AlarmOwner, Connection
    */
   end(reason: CloseReason, error?: unknown, lastWords: EncodedEvent[] = []): boolean {
     if (this.#hasEnded) return false;
+    if (this.#connection.isOpening) {
+      // middleware ends it while the headers go out: as soon as they have
+      queueMicrotask(() => this.end(reason, error, lastWords));
+      return true;
+    }
     if (this.state === 'connecting') {
       if (!opensFirst(reason)) return this.#endUnopened(reason, error);
       this.open();

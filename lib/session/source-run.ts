@@ -10,8 +10,8 @@ export interface SourceReader {
   readonly id: string;
   readonly route: string;
   /** Whether it takes more. */
-  readonly takesMore: boolean;
-  /** Asks it to call {@link SourceRun.resume} once it takes more. */
+  readonly isReady: boolean;
+  /** Asks it to call {@link SourceRun.onReady} once it takes more. */
   tellWhenReady(): void;
   onValue(value: unknown): void;
   onSourceError(error: unknown): void;
@@ -41,13 +41,13 @@ export class SourceRun implements Gate {
   }
 
   ready(): Promise<void> | undefined {
-    if (!this.#reader || this.#reader.takesMore) return undefined;
+    if (!this.#reader || this.#reader.isReady) return undefined;
     this.#reader.tellWhenReady();
     return new Promise((resolve) => (this.#resume = resolve));
   }
 
   /** A paused source may go on. */
-  resume(): void {
+  onReady(): void {
     this.#resume?.();
     this.#resume = undefined;
   }
@@ -96,7 +96,7 @@ export class SourceRun implements Gate {
     for (const source of this.#sources) source.dispose();
     this.#sources = [];
     this.#subscription = undefined;
-    this.resume();
+    this.onReady();
   }
 
   #onValue(value: unknown): void {

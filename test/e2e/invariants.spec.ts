@@ -2,8 +2,6 @@ import { AsyncLocalStorage } from 'node:async_hooks';
 import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
 import { Readable } from 'node:stream';
-import { setFlagsFromString } from 'node:v8';
-import { runInNewContext } from 'node:vm';
 import { expect, it } from '@jest/globals';
 import { Controller, HttpException, Scope, UnauthorizedException } from '@nestjs/common';
 import { ManagedSse, type SseSession, type SseSource } from 'nestjs-sse-session';
@@ -11,6 +9,7 @@ import { FakeClock } from 'nestjs-sse-session/testing';
 import { NEVER, Observable, Subject, concat, of, throwError } from 'rxjs';
 import { describeEachAdapter } from '../support/apps.js';
 import { eventually } from '../support/eventually.js';
+import { exposeGc } from '../support/gc.js';
 import { endless, startLife, turns, untilBlocked } from '../support/life.js';
 
 const RETRY = 'retry: 2000\n';
@@ -544,11 +543,6 @@ function symbolOf(name: 'asyncDispose' | 'dispose'): symbol {
 
 function symbolsExist(): boolean {
   return 'asyncDispose' in Symbol && 'dispose' in Symbol;
-}
-
-function exposeGc(): () => void {
-  setFlagsFromString('--expose-gc');
-  return runInNewContext('gc') as () => void;
 }
 
 function byOrderIn(order: (string | undefined)[]): (a: string, b: string) => number {

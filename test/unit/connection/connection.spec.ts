@@ -12,7 +12,7 @@ import { turns } from '../../support/memory-session.js';
 function createConnection(options: RouteOptions = {}, response = new MemoryResponse()) {
   const clock = new FakeClock();
   const wheel = new TimerWheel(clock);
-  const owner = { onConnectionEnd: jest.fn(), onConnectionReady: jest.fn() };
+  const owner = { onConnectionEnd: jest.fn(), onReady: jest.fn() };
   const route = resolveRouteOptions(resolveModuleOptions(), options, 'test');
   const connection = new Connection(owner, { wheel, flushQueue: new FlushQueue() }, route, response);
   connection.attach();
@@ -367,42 +367,42 @@ describe('Connection', () => {
       const { connection, response, owner } = createConnection({}, new MemoryResponse(1));
       response.pause();
       connection.open('');
-      expect(connection.takesMore).toBe(true);
+      expect(connection.isReady).toBe(true);
       connection.push(encodeData('a'));
       await turns(1);
-      expect(connection.takesMore).toBe(false);
+      expect(connection.isReady).toBe(false);
       connection.tellWhenReady();
       await turns();
-      expect(owner.onConnectionReady).not.toHaveBeenCalled();
+      expect(owner.onReady).not.toHaveBeenCalled();
       response.resume();
       await turns(1);
-      expect(connection.takesMore).toBe(true);
-      expect(owner.onConnectionReady).toHaveBeenCalledTimes(1);
+      expect(connection.isReady).toBe(true);
+      expect(owner.onReady).toHaveBeenCalledTimes(1);
       response.resume();
       await turns(1);
-      expect(owner.onConnectionReady).toHaveBeenCalledTimes(1);
+      expect(owner.onReady).toHaveBeenCalledTimes(1);
     });
 
     it('takes no more while anything waits for the connection to open, and says so when it has', async () => {
       const { connection, owner } = createConnection();
-      expect(connection.takesMore).toBe(true);
+      expect(connection.isReady).toBe(true);
       connection.push(encodeData('a'));
-      expect(connection.takesMore).toBe(false);
+      expect(connection.isReady).toBe(false);
       connection.tellWhenReady();
       connection.open('');
       await turns(1);
-      expect(owner.onConnectionReady).toHaveBeenCalledTimes(1);
+      expect(owner.onReady).toHaveBeenCalledTimes(1);
     });
 
     it('takes no more while 64 KB wait for the end of the turn', async () => {
       const { connection } = createConnection();
       connection.open('');
       connection.push(encodeData('x'.repeat(65_000)));
-      expect(connection.takesMore).toBe(true);
+      expect(connection.isReady).toBe(true);
       connection.push(encodeData('x'.repeat(1_000)));
-      expect(connection.takesMore).toBe(false);
+      expect(connection.isReady).toBe(false);
       await turns(1);
-      expect(connection.takesMore).toBe(true);
+      expect(connection.isReady).toBe(true);
     });
   });
 
