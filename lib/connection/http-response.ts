@@ -19,11 +19,19 @@ export interface HttpPair {
   applyHeaders(): void;
   /** Keeps the framework from answering. */
   hijack(): void;
+  /** Whether the request has its answer, or somebody has taken it upon themselves. */
+  isAnswered(): boolean;
 }
 
 /** The HTTP/2 stream under a response, if there is one. */
 export function http2Stream(response: HttpPair['response']): ServerHttp2Stream | undefined {
   return 'stream' in response ? response.stream : undefined;
+}
+
+/** Whether nobody is there any more to be answered. */
+export function isGone({ response }: HttpPair): boolean {
+  const stream = http2Stream(response);
+  return stream ? stream.destroyed || stream.closed : response.destroyed;
 }
 
 /** Sends the headers of a stream, with status 200 also for POST: a client takes no other for a stream. */
@@ -66,12 +74,11 @@ export class HttpResponse implements ResponseStream {
   }
 
   get isGone(): boolean {
-    if (this.#stream) return this.#stream.destroyed || this.#stream.closed;
-    return this.#response.destroyed || this.#socket === undefined || this.#socket.destroyed;
+    return isGone(this.http) || (!this.#stream && (this.#socket === undefined || this.#socket.destroyed));
   }
 
   get isTaken(): boolean {
-    return this.#response.headersSent || this.#response.writableEnded;
+    return this.http.isAnswered();
   }
 
   listen(listener: ResponseListener): void {

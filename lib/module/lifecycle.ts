@@ -42,6 +42,8 @@ export class Lifecycle implements OnModuleInit, OnApplicationBootstrap, OnModule
   async beforeApplicationShutdown(): Promise<void> {
     this.scheduler.stop();
     await this.shutdown.drain();
+    this.runtime.unanswered.stop(this.registry.closingDeadline);
+    this.runtime.unfinishedBodies.close();
     await this.runtime.http2Sessions.close(this.registry.clock, this.registry.closingDeadline);
   }
 

@@ -13,7 +13,7 @@ export function namesEventStream(headers: IncomingHttpHeaders): boolean {
   return acceptsEventStream(headers) && negotiator(headers).mediaTypes().includes(EVENT_STREAM);
 }
 
-/** Without charsets: a stream of events is always UTF-8, and some clients say so. */
+/** Without charsets: a stream of events is always UTF-8, and some clients say so. An empty header says nothing. */
 function negotiator({ accept }: IncomingHttpHeaders): Negotiator {
-  return new Negotiator({ headers: { accept: accept?.replace(/;\s*charset\s*=[^;,]*/gi, '') } });
+  return new Negotiator({ headers: { accept: accept?.replace(/;\s*charset\s*=[^;,]*/gi, '') || undefined } });
 }

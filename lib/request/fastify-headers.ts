@@ -5,6 +5,8 @@ export interface FastifyReplyLike {
   readonly raw: HttpPair['response'];
   readonly server: { serializeCookie?(name: string, value: string, options: unknown): string };
   getHeaders(): Record<string, number | string | string[] | undefined>;
+  /** Whether it was sent or hijacked. */
+  readonly sent: boolean;
   hijack(): unknown;
 }
 

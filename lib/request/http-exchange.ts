@@ -22,8 +22,24 @@ export interface HttpExchange extends HttpPair {
   readonly query: Readonly<Record<string, unknown>>;
 }
 
+type Control = Pick<HttpExchange, 'applyHeaders' | 'hijack' | 'isAnswered'>;
+
 /** Express answers with Node's own response, which is marked as handled. */
-const EXPRESS = { applyHeaders: () => undefined, hijack: () => undefined };
+function expressControl(response: HttpPair['response']): Control {
+  return { applyHeaders: () => undefined, hijack: () => undefined, isAnswered: () => hasHead(response) };
+}
+
+function fastifyControl(reply: FastifyReplyLike): Control {
+  return {
+    applyHeaders: () => copyFastifyHeaders(reply),
+    hijack: () => void reply.hijack(),
+    isAnswered: () => hasHead(reply.raw) || reply.sent,
+  };
+}
+
+function hasHead(response: HttpPair['response']): boolean {
+  return response.headersSent || response.writableEnded;
+}
 
 /** @throws SseSessionError `UNSUPPORTED_ADAPTER` for anything but Express and Fastify. */
 export function httpExchange(context: ExecutionContext, adapterType: string): HttpExchange {
@@ -31,14 +47,13 @@ export function httpExchange(context: ExecutionContext, adapterType: string): Ht
   const request = http.getRequest<FrameworkRequest>();
   const reply = http.getResponse<object>();
   switch (adapterType) {
-    case 'express':
-      return describe(request, reply, request as unknown as HttpPair['request'], reply as HttpPair['response'], EXPRESS);
+    case 'express': {
+      const response = reply as HttpPair['response'];
+      return describe(request, reply, request as unknown as HttpPair['request'], response, expressControl(response));
+    }
     case 'fastify': {
       const fastifyReply = reply as FastifyReplyLike;
-      return describe(request, reply, request.raw as HttpPair['request'], fastifyReply.raw, {
-        applyHeaders: () => copyFastifyHeaders(fastifyReply),
-        hijack: () => void fastifyReply.hijack(),
-      });
+      return describe(request, reply, request.raw as HttpPair['request'], fastifyReply.raw, fastifyControl(fastifyReply));
     }
     default:
       throw new SseSessionError(
@@ -53,7 +68,7 @@ function describe(
   reply: object,
   request: HttpPair['request'],
   response: HttpPair['response'],
-  control: Pick<HttpExchange, 'applyHeaders' | 'hijack'>,
+  control: Control,
 ): HttpExchange {
   const { query } = framework;
   const pattern = framework.routeOptions?.url ?? framework.route?.path;

@@ -10,13 +10,14 @@ import {
   Optional,
 } from '@nestjs/common';
 import { HttpAdapterHost } from '@nestjs/core';
-import { Observable, type Subscriber, defer, of, throwError } from 'rxjs';
+import type { ServerResponse } from 'node:http';
+import { Observable, type Subscriber, defer, finalize, of, throwError } from 'rxjs';
 import { HttpResponse, http2Stream, sendHead } from '../connection/http-response.js';
-import { SseSessionError, disown, show } from '../errors.js';
+import { SseSessionError, describeError, disown, show, stackOf } from '../errors.js';
 import { ManagedSession } from '../session/managed-session.js';
 import { acceptsEventStream } from './accept.js';
 import type { Refusal } from './admission.js';
-import { beginRun } from './current-run.js';
+import { beginRun, runOf } from './current-run.js';
 import { type HttpExchange, httpExchange } from './http-exchange.js';
 import { refusalError, refuseAsStream, retryAfterMs } from './refuse.js';
 import { RequestRuntime } from './request-runtime.js';
@@ -37,23 +38,25 @@ export class ManagedSseInterceptor implements NestInterceptor {
   ) {}
 
   intercept(context: ExecutionContext, next: CallHandler): Observable<undefined> {
-    const exchange = httpExchange(context, this.adapterHost.httpAdapter.getType());
-    const { method, headers } = exchange.request;
-    if (method === 'HEAD') return this.#answerHead(exchange);
-    if (method === 'GET' && !acceptsEventStream(headers)) {
-      throw new NotAcceptableException('This route answers with text/event-stream, which the Accept header excludes');
-    }
+    const { httpAdapter } = this.adapterHost;
+    const exchange = httpExchange(context, httpAdapter.getType());
+    if (exchange.request.method === 'HEAD') return this.#answerHead(exchange);
     // only now: a controller's unit test needs no module
     if (!this.runtime) throw moduleMissing(context);
     const { runtime } = this;
-    return defer(() => this.#admit(runtime, context, exchange, next));
+    return defer(() => this.#admit(runtime, context, exchange, next)).pipe(finalize(() => runtime.unanswered.watch(exchange, httpAdapter)));
   }
 
   /** One synchronous step from the look at the limits to the session that counts: nobody else is admitted in between. */
   #admit(runtime: RequestRuntime, context: ExecutionContext, exchange: HttpExchange, next: CallHandler): Observable<undefined> {
+    const { method, headers } = exchange.request;
+    if (method === 'GET' && !acceptsEventStream(headers)) {
+      throw new NotAcceptableException('This route answers with text/event-stream, which the Accept header excludes');
+    }
     const route = runtime.routes.routeOf(context.getHandler() as never);
     const { options } = route;
-    const name = runtime.routes.nameOf(exchange.request.method ?? 'GET', exchange.pattern);
+    const name = runtime.routes.nameOf(method ?? 'GET', exchange.pattern);
+    refuseSecondSession(exchange, name);
     const closed = runtime.admission.closedTo(exchange);
     if (closed) return this.#reject(runtime, exchange, route, closed);
     const principal = identify('principal', options.principal, context, name);
@@ -74,6 +77,7 @@ export class ManagedSseInterceptor implements NestInterceptor {
       session.controller = controller;
       const stream = http2Stream(exchange.response);
       if (stream) runtime.http2Sessions.add(stream);
+      runtime.unfinishedBodies.add(exchange);
       beginRun(exchange.reply, { session, isDirect: route.isDirect });
       session.start();
       if (session.state === 'closed') return;
@@ -104,8 +108,15 @@ export class ManagedSseInterceptor implements NestInterceptor {
     switch (session.closeReason) {
       case 'error':
       case 'slow-client':
-        subscriber.error(session.error);
-        return;
+        if (!exchange.isAnswered()) {
+          subscriber.error(session.error);
+          return;
+        }
+        // a filter would answer once more, into a response that has its head: the session's error is logged instead, as Nest would
+        runtime.registry.logger.error(describeError(session.error), stackOf(session.error));
+        exchange.hijack();
+        (exchange.response as ServerResponse).end();
+        break;
       case 'timeout':
         subscriber.error(new GatewayTimeoutException('The stream did not begin in time'));
         return;
@@ -157,6 +168,16 @@ function moduleMissing(context: ExecutionContext): SseSessionError {
     'MODULE_MISSING',
     `${context.getClass().name}.${context.getHandler().name}() is decorated with @ManagedSse(), but the application does not import SseSessionModule; ` +
       'add SseSessionModule.forRoot() to the imports of the root module (with isGlobal: false to those of the controller’s module).',
+  );
+}
+
+/** An outer interceptor may run the handler again when it has failed, but not twice at a time on one response. */
+function refuseSecondSession({ reply }: HttpExchange, route: string): void {
+  const session = runOf(reply)?.session;
+  if (session === undefined || session.state === 'closed') return;
+  throw new SseSessionError(
+    'RESPONSE_TAKEN',
+    `An outer interceptor subscribed twice to next.handle() of ${route}; its response belongs to session ${session.id} already.`,
   );
 }
 
