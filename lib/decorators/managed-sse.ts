@@ -5,7 +5,7 @@ import { SseSessionError, show } from '../errors.js';
 import type { RouteOptions } from '../options/options.js';
 import { checkRouteOptions } from '../options/schema.js';
 import { runHandler, runOf } from '../request/current-run.js';
-import { type Handler, markManaged } from '../request/managed-method.js';
+import { type Handler, managedMethodOf, markManaged } from '../request/managed-method.js';
 import { ManagedSseInterceptor } from '../request/managed-sse.interceptor.js';
 import { INTERCEPTORS_METADATA, RESPONSE_PASSTHROUGH_METADATA, ROUTE_ARGS_METADATA } from '../request/nest-metadata.js';
 import type { RouteHooks } from '../session/session-hooks.js';
@@ -47,7 +47,7 @@ const HOOKS: readonly string[] = ['onOpen', 'onCompletion', 'onTimeout', 'onErro
  *
  * @typeParam C the controller, which is `this` in the hooks: `@ManagedSse<ChatController>(...)`
  * @param path as `@Get()` takes it
- * @throws SseSessionError `INVALID_OPTION` that names the method and the option
+ * @throws SseSessionError `INVALID_OPTION` that names the method and the option; `CONFLICTING_DECORATORS` for a method that is managed already
  */
 export function ManagedSse<C = NameTheControllerAsTypeParameter>(
   path: string | string[] = '/',
@@ -60,6 +60,12 @@ export function ManagedSse<C = NameTheControllerAsTypeParameter>(
     const original = descriptor.value;
     if (typeof original !== 'function')
       throw new SseSessionError('INVALID_OPTION', `@ManagedSse() on ${name} decorates ${show(original)}; expected a method.`);
+    if (managedMethodOf(original)) {
+      throw new SseSessionError(
+        'CONFLICTING_DECORATORS',
+        `@ManagedSse() stands twice on ${name}; several paths are one array: @ManagedSse(['a', 'b']).`,
+      );
+    }
 
     const responseIndex = markResponseHandled(target, property);
     const managed = manage(original, responseIndex);

@@ -3,6 +3,7 @@ import { DiscoveryService } from '@nestjs/core';
 import { ON_SSE_SESSION } from '../decorators/on-sse-session.js';
 import { SseSessionError } from '../errors.js';
 import { type Handler, managedMethodOf } from '../request/managed-method.js';
+import { SSE_METADATA } from '../request/nest-metadata.js';
 import type { RouteTable } from '../request/route-table.js';
 import type { HookKind, HookTable } from '../session/hooks.js';
 import { SessionRegistry } from '../session/session-registry.js';
@@ -15,7 +16,7 @@ type Methods = ReadonlyMap<string | symbol, Handler>;
 export class Explorer {
   constructor(@Inject(DiscoveryService) private readonly discovery: DiscoveryService) {}
 
-  /** @throws SseSessionError `DUPLICATE_MODULE`, `INVALID_HOOK`, `UNMANAGED_OVERRIDE` or `INVALID_OPTION` */
+  /** @throws SseSessionError `DUPLICATE_MODULE`, `INVALID_HOOK`, `UNMANAGED_OVERRIDE`, `CONFLICTING_DECORATORS` or `INVALID_OPTION` */
   explore(hooks: HookTable, routes: RouteTable): void {
     this.#refuseSecondModule();
     const controllers = this.discovery.getControllers();
@@ -38,8 +39,10 @@ export class Explorer {
   #exploreRoutes({ metatype }: Wrapper, routes: RouteTable): void {
     if (typeof metatype !== 'function') return;
     for (const [name, method] of methodsOf(metatype.prototype as object)) {
-      if (managedMethodOf(method)) routes.routeOf(method);
-      else refuseOverride(metatype, name);
+      if (managedMethodOf(method)) {
+        refuseNestSse(metatype.name, name, method);
+        routes.routeOf(method);
+      } else refuseOverride(metatype, name);
     }
   }
 
@@ -79,6 +82,14 @@ function methodsOf(prototype: object | null): Methods {
     }
   }
   return methods;
+}
+
+function refuseNestSse(className: string, name: string | symbol, method: Handler): void {
+  if (!Reflect.getMetadata(SSE_METADATA, method)) return;
+  throw new SseSessionError(
+    'CONFLICTING_DECORATORS',
+    `${className}.${String(name)}() is decorated with both @ManagedSse() and Nest's @Sse(), which would both write to its response; remove @Sse().`,
+  );
 }
 
 /** An override inherits the mark that the response is not Nest's to send, and with a plain `@Get()` nobody would ever answer. */

@@ -15,6 +15,7 @@ import {
   Res,
   Scope,
   SetMetadata,
+  Sse,
   type Type,
   UseGuards,
   VersioningType,
@@ -30,7 +31,7 @@ import {
   type SseSource,
 } from 'nestjs-sse-session';
 import { collect, createTestSession } from 'nestjs-sse-session/testing';
-import { NEVER, concat, map, of, timer } from 'rxjs';
+import { NEVER, type Observable, concat, map, of, timer } from 'rxjs';
 import { describeEachAdapter } from '../support/apps.js';
 import { readAll } from '../support/events.js';
 import { eventually } from '../support/eventually.js';
@@ -308,6 +309,36 @@ describeEachAdapter('controllers', ({ startApp }) => {
       });
     },
   );
+
+  it('does not start with a method that is decorated with @Sse() too', async () => {
+    @Controller('both')
+    class BothController {
+      @Sse('sse')
+      @ManagedSse('managed')
+      both(): Observable<{ data: string }> {
+        return of({ data: 'a' });
+      }
+    }
+    await expect(start(BothController)).rejects.toMatchObject({
+      code: 'CONFLICTING_DECORATORS',
+      message: expect.stringContaining('BothController.both() is decorated with both') as unknown,
+    });
+  });
+
+  it('refuses a second @ManagedSse() on one method when the class is defined', () => {
+    const define = () => {
+      class TwiceController {
+        @ManagedSse('one')
+        @ManagedSse('two')
+        twice(): SseSource {
+          return of('a');
+        }
+      }
+      return TwiceController;
+    };
+    expect(define).toThrow(/^@ManagedSse\(\) stands twice on TwiceController\.twice/);
+    expect(define).toThrow(expect.objectContaining({ code: 'CONFLICTING_DECORATORS' }));
+  });
 
   it.each([
     ['default/x', ['x', 'the default', []]],
