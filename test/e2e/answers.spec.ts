@@ -206,11 +206,11 @@ describeEachAdapter('A request gets its answer', ({ startApp, adapter }) => {
         app: {
           configure: (app) =>
             void app.use((_request: unknown, response: ServerResponse, next: () => void) => {
-              const writeHead = response.writeHead.bind(response) as (status: number) => ServerResponse;
-              response.writeHead = ((status: number) => {
+              const writeHead = response.writeHead.bind(response);
+              response.writeHead = (...args: unknown[]) => {
                 act();
-                return writeHead(status);
-              }) as never;
+                return Reflect.apply(writeHead, response, args) as ServerResponse;
+              };
               next();
             }),
         },
