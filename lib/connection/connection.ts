@@ -1,12 +1,12 @@
 import { Alarm, type AlarmOwner, type TimerWheel } from '../clock/timer-wheel.js';
 import { type EncodedEvent, encodeComment } from '../event/encode.js';
+import type { Peer } from '../liveness/dead-peer-probe.js';
+import type { TcpEndpoints } from '../liveness/tcp-table.js';
 import type { ResolvedRouteOptions } from '../options/options.js';
+import type { ConnectionEnd } from './connection-end.js';
 import type { Flushable, FlushQueue } from './flush-queue.js';
 import { MAX_WRITE_BYTES, Outbox, type PushResult } from './outbox.js';
 import type { ResponseListener, ResponseStream } from './response-stream.js';
-
-/** How a connection ended: everything was handed to the kernel, the client left, or it stalled. */
-export type ConnectionEnd = 'finished' | 'left' | 'stalled';
 
 /** The session that a connection belongs to. */
 export interface ConnectionOwner {
@@ -20,6 +20,11 @@ export interface ConnectionOwner {
 export interface ConnectionContext {
   readonly wheel: TimerWheel;
   readonly flushQueue: FlushQueue;
+  /** A connection begins to hold something. */
+  onAttached(connection: Connection): void;
+  /** More waits in a connection, by so many bytes. */
+  onPushed(bytes: number): void;
+  onClosed(connection: Connection): void;
 }
 
 /**
@@ -38,7 +43,7 @@ const PROMPT_TURNS = 50;
  * One HTTP response that is attached to a session: what waits for it, when it is written, its heartbeat, and when it has stalled.
  * It ends by itself and tells its owner; it knows nothing of the session's reasons.
  */
-export class Connection implements AlarmOwner, ResponseListener, Flushable {
+export class Connection implements AlarmOwner, ResponseListener, Flushable, Peer {
   eventsSent = 0;
   eventsDropped = 0;
   bytesSent = 0;
@@ -63,7 +68,7 @@ export class Connection implements AlarmOwner, ResponseListener, Flushable {
   constructor(
     private readonly owner: ConnectionOwner,
     private readonly context: ConnectionContext,
-    private readonly options: Pick<ResolvedRouteOptions, 'heartbeat' | 'buffer'>,
+    private readonly options: Pick<ResolvedRouteOptions, 'heartbeat' | 'buffer' | 'deadPeer'>,
     private readonly response: ResponseStream,
   ) {
     this.#outbox = new Outbox(options.buffer.maxBytes, options.buffer.overflow);
@@ -71,13 +76,31 @@ export class Connection implements AlarmOwner, ResponseListener, Flushable {
 
   /** Begins to watch the response; the owner hears at once of a client that has gone already. */
   attach(): void {
-    this.response.listen(this);
+    this.context.onAttached(this);
+    this.response.listen(this, this.#deadPeerTimeoutMs);
   }
 
   /** Ours and what Node still holds, in bytes. */
   get pendingBytes(): number {
     const isWritten = this.#state !== 'waiting' && this.#state !== 'closed';
     return this.#outbox.bytes + (isWritten ? this.response.writableLength : 0);
+  }
+
+  /** For the probe of the kernel's tables, which knows TCP connections of our own only. */
+  get deadPeerTimeoutMs(): number | false {
+    return this.response.isTcp && this.#deadPeerTimeoutMs;
+  }
+
+  get #deadPeerTimeoutMs(): number | false {
+    return this.options.deadPeer && this.options.deadPeer.timeoutMs;
+  }
+
+  get endpoints(): TcpEndpoints | undefined {
+    return this.response.endpoints;
+  }
+
+  get bytesHandedOver(): number {
+    return this.response.bytesHandedOver;
   }
 
   get isClosed(): boolean {
@@ -128,6 +151,7 @@ export class Connection implements AlarmOwner, ResponseListener, Flushable {
     if (typeof result === 'number') {
       this.eventsDropped += result;
       this.#scheduleFlush();
+      this.context.onPushed(event.byteLength);
     } else if (event.dispatched) {
       this.eventsDropped++;
     }
@@ -198,9 +222,22 @@ export class Connection implements AlarmOwner, ResponseListener, Flushable {
     this.owner.onConnectionEnd(this, finished ? 'finished' : 'left', error);
   }
 
+  onDeadPeer(): void {
+    this.#cut('dead');
+  }
+
+  onUnheardLeave(): void {
+    this.#cut('left');
+  }
+
+  /** Makes room for others: more waits here than anywhere else. */
+  crowdOut(): void {
+    this.#cut('crowded-out');
+  }
+
   onAlarm(now: number): number {
     if (this.response.isGone) this.onClose(false, undefined);
-    else if (now >= this.#endBy || this.#hasStalled(now)) this.#stall();
+    else if (now >= this.#endBy || this.#hasStalled(now)) this.#cut('stalled');
     if (this.#state !== 'open') return this.#state === 'closed' ? Infinity : this.#endBy;
     this.#settleFlushWaiters();
     const { heartbeat } = this.options;
@@ -244,9 +281,10 @@ export class Connection implements AlarmOwner, ResponseListener, Flushable {
     return now - this.#stillSince >= this.options.buffer.stallTimeoutMs;
   }
 
-  #stall(): void {
+  #cut(end: ConnectionEnd): void {
+    if (this.#state === 'closed') return;
     this.destroy();
-    this.owner.onConnectionEnd(this, 'stalled', undefined);
+    this.owner.onConnectionEnd(this, end, undefined);
   }
 
   #scheduleFlush(): void {
@@ -324,5 +362,6 @@ export class Connection implements AlarmOwner, ResponseListener, Flushable {
     this.#outbox.discard();
     this.context.wheel.cancel(this.#alarm);
     this.#settleFlushWaiters();
+    this.context.onClosed(this);
   }
 }

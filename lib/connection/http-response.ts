@@ -2,6 +2,8 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { Http2ServerRequest, Http2ServerResponse, ServerHttp2Stream } from 'node:http2';
 import { constants } from 'node:http2';
 import type { Socket } from 'node:net';
+import type { TcpEndpoints } from '../liveness/tcp-table.js';
+import type { Http2Ping } from './http2-ping.js';
 import type { ResponseListener, ResponseStream } from './response-stream.js';
 
 /** What a stream of events is sent with: WHATWG HTML 9.2.5 for the type; the others keep caches, compression and proxies from holding it back. */
@@ -10,6 +12,8 @@ export const STREAM_HEADERS = {
   'Cache-Control': 'no-cache, no-transform',
   'X-Accel-Buffering': 'no',
 };
+
+const NO_ADDRESS: Partial<TcpEndpoints> = {};
 
 /** A request and its response as Node has them, whichever framework stands above. */
 export interface HttpPair {
@@ -62,7 +66,11 @@ export class HttpResponse implements ResponseStream {
   readonly #socket: Socket | undefined;
   #listener: ResponseListener | undefined;
 
-  constructor(private readonly http: HttpPair) {
+  /** @param ping of the HTTP/2 connection, if it is one */
+  constructor(
+    private readonly http: HttpPair,
+    private readonly ping?: Http2Ping,
+  ) {
     // the compatibility API of node:http2 has the methods of ServerResponse that are used here
     this.#response = http.response as ServerResponse;
     this.#stream = http2Stream(http.response);
@@ -73,6 +81,20 @@ export class HttpResponse implements ResponseStream {
     return this.#response.writableLength;
   }
 
+  get isTcp(): boolean {
+    return this.#socket !== undefined;
+  }
+
+  get endpoints(): TcpEndpoints | undefined {
+    const { localAddress, localPort, remoteAddress, remotePort } = this.#socket ?? NO_ADDRESS;
+    if (localAddress === undefined || localPort === undefined || remoteAddress === undefined || remotePort === undefined) return undefined;
+    return { localAddress, localPort, remoteAddress, remotePort };
+  }
+
+  get bytesHandedOver(): number {
+    return this.#socket ? this.#socket.bytesWritten - this.#socket.writableLength : 0;
+  }
+
   get isGone(): boolean {
     return isGone(this.http) || (!this.#stream && (this.#socket === undefined || this.#socket.destroyed));
   }
@@ -81,8 +103,9 @@ export class HttpResponse implements ResponseStream {
     return this.http.isAnswered();
   }
 
-  listen(listener: ResponseListener): void {
+  listen(listener: ResponseListener, deadPeerTimeoutMs: number | false): void {
     this.#listener = listener;
+    if (deadPeerTimeoutMs !== false) this.ping?.add(listener, deadPeerTimeoutMs);
     // a response without an 'error' listener turns a late write into an uncaughtException; the end itself comes as 'close'
     this.#response.on('error', this.#onError);
     this.#response.on('close', this.#onClose);
@@ -99,7 +122,9 @@ export class HttpResponse implements ResponseStream {
 
   write(chunk: string | Buffer): boolean {
     // only `false` asks to wait: a write() that middleware has replaced may return nothing
-    return this.#response.write(chunk) !== false;
+    const takesMore = this.#response.write(chunk) !== false;
+    this.ping?.onWrite();
+    return takesMore;
   }
 
   end(): void {
@@ -150,6 +175,7 @@ export class HttpResponse implements ResponseStream {
 
   #unlisten(): void {
     if (!this.#listener) return;
+    this.ping?.delete(this.#listener);
     this.#listener = undefined;
     this.#response.off('close', this.#onClose);
     this.#response.off('drain', this.#onDrain);

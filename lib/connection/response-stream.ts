@@ -1,3 +1,5 @@
+import type { TcpEndpoints } from '../liveness/tcp-table.js';
+
 /** What a connection hears of its response. */
 export interface ResponseListener {
   /** The response takes more. */
@@ -7,18 +9,29 @@ export interface ResponseListener {
    * there was one).
    */
   onClose(finished: boolean, error: Error | undefined): void;
+  /** The client has not answered for so long that it is taken for dead. */
+  onDeadPeer(): void;
 }
 
 /** A response as a connection sees it: a socket underneath, or memory in tests. */
 export interface ResponseStream {
   /** Bytes that were written and not yet handed to the kernel. */
   readonly writableLength: number;
+  /** Bytes of the socket that were handed to the kernel, of this response and of what came before it. */
+  readonly bytesHandedOver: number;
+  /** Whether it has a TCP connection to itself: HTTP/1.1, and nothing that lives in memory. */
+  readonly isTcp: boolean;
+  /** Both ends of that; absent when it is gone. */
+  readonly endpoints: TcpEndpoints | undefined;
   /** The client has gone, also when nobody has heard of it yet. */
   readonly isGone: boolean;
   /** Somebody else has answered already. */
   readonly isTaken: boolean;
-  /** From here on `listener` hears of the end, at once if it has been. */
-  listen(listener: ResponseListener): void;
+  /**
+   * From here on `listener` hears of the end, at once if it has been.
+   * @param deadPeerTimeoutMs how long the client may leave a question of the transport's unanswered; `false` when it is not asked
+   */
+  listen(listener: ResponseListener, deadPeerTimeoutMs: number | false): void;
   /** Sends the headers. */
   open(): void;
   /** Returns `false` when the response takes no more before {@link ResponseListener.onDrain}. */

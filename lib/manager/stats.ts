@@ -14,6 +14,11 @@ export interface SessionStats {
   readonly events: { readonly sent: number; readonly dropped: number };
   /** `pending` waits now, in the sessions and in Node. */
   readonly bytes: { readonly sent: number; readonly pending: number };
+  /**
+   * How clients are noticed that vanished without a word: over HTTP/1.1 by the kernel's table of TCP connections, where that can be read
+   * (Linux), over HTTP/2 by PING everywhere.
+   */
+  readonly deadPeerProbe: { readonly http1: 'tcp-table' | 'unavailable'; readonly http2: 'ping' };
   /** The last run of the cleanup job; `undefined` before the first. */
   readonly lastCleanup: CleanupReport | undefined;
 }
@@ -40,6 +45,7 @@ export function takeStats(registry: SessionRegistry, lastCleanup: CleanupReport 
     rejected: totals.rejected,
     events,
     bytes,
+    deadPeerProbe: { http1: registry.connections.probe.isAvailable ? 'tcp-table' : 'unavailable', http2: 'ping' },
     lastCleanup,
   };
 }

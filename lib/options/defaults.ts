@@ -13,8 +13,14 @@ export const DEFAULTS = {
   errorEvent: (error: unknown) => ({ type: 'error', data: errorMessage(error) }),
   endEvent: false,
   buffer: { maxBytes: 1_048_576, overflow: 'close', stallTimeoutMs: 30_000 },
+  deadPeer: { timeoutMs: 30_000 },
+  authorization: false,
   limits: { maxConnections: false, maxPerPrincipal: false, maxPerSocket: false, perPrincipalPolicy: 'reject' },
   refusal: 'retry',
+  maxTotalBytes: 268_435_456,
   cleanup: { intervalMs: 30_000 },
   shutdown: { timeoutMs: 10_000, finishMs: 0, retryJitterMs: 5_000 },
 } as const;
+
+/** Of a group that is switched off by default: what it has when it is on. */
+export const AUTHORIZATION_DEFAULTS = { intervalMs: 60_000 } as const;

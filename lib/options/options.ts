@@ -37,6 +37,21 @@ export type ErrorEventFactory = (this: void, error: unknown, session: SseSession
 /** Turns a payload that is not a string into the `data` of an event. */
 export type Serializer = (this: void, data: unknown) => string;
 
+export interface DeadPeerOptions {
+  /** Milliseconds in which a client has acknowledged nothing of what was sent, after which its session ends as `dead-peer`. Default 30,000. */
+  timeoutMs?: number | undefined;
+}
+
+/** Authorisation that ends before the session does. It is asked for after the guards, and while the session is open. */
+export interface AuthorizationOptions {
+  /** Whether the session may go on; asked every `intervalMs`. A throw, or no answer within `intervalMs`, is a no. */
+  revalidate?: ((this: void, session: SseSession) => boolean | Promise<boolean>) | undefined;
+  /** Milliseconds between two questions. Default 60,000. */
+  intervalMs?: number | undefined;
+  /** When the client's token expires, in epoch milliseconds; `undefined` for never. */
+  expiresAt?: ((this: void, context: ExecutionContext) => number | undefined) | undefined;
+}
+
 export interface LimitOptions {
   /** Sessions at once, connecting ones counted too. Default `false`: no limit. Set on a route it counts that route's sessions, beside the module's limit; `false` on a route lifts that. */
   maxConnections?: number | false | undefined;
@@ -44,8 +59,8 @@ export interface LimitOptions {
   maxPerPrincipal?: number | false | undefined;
   /** Sessions at once on one HTTP/2 connection (HTTP/1.1 has one per socket anyway). Default `false`. */
   maxPerSocket?: number | false | undefined;
-  /** Only `'reject'`. */
-  perPrincipalPolicy?: 'reject' | undefined;
+  /** What happens to a request above `maxPerPrincipal`: it is refused, or the principal's oldest session ends as `evicted`, which needs `resume`. Default `'reject'`. */
+  perPrincipalPolicy?: 'reject' | 'evict-oldest' | undefined;
 }
 
 export interface CleanupOptions {
@@ -87,6 +102,10 @@ export interface StreamOptions {
   endEvent?: EndEventOptions | false | undefined;
   /** What may wait for a connection that does not read. */
   buffer?: BufferOptions | undefined;
+  /** When a client that vanished without a word is given up; `false` for never (then its lifetime bounds it). */
+  deadPeer?: DeadPeerOptions | false | undefined;
+  /** Ends sessions whose authorisation has ended, as `unauthorized`. Default `false`. */
+  authorization?: AuthorizationOptions | false | undefined;
   /** How many sessions there may be. */
   limits?: LimitOptions | undefined;
   /** How a request is refused: with a 200 that says `retry:` and ends, as an `EventSource` never comes back after another status, or with 429 or 503. Default `'retry'`. */
@@ -99,6 +118,8 @@ export interface StreamOptions {
 
 /** The options of `SseSessionModule.forRoot()`. */
 export interface SseSessionModuleOptions extends StreamOptions {
+  /** How many bytes may wait in the whole process, in sessions and in Node; above it the sessions with most waiting end as `slow-client`. Default 268,435,456. */
+  maxTotalBytes?: number | undefined;
   /** The scheduled job that ends what all else missed. */
   cleanup?: CleanupOptions | undefined;
   /** How the application stops. */
@@ -131,7 +152,14 @@ export interface ResolvedRouteOptions {
   errorEvent: ErrorEventFactory | false;
   endEvent: EndEventOptions | false;
   buffer: Complete<BufferOptions>;
-  limits: { maxConnections: ResolvedLimit; maxPerPrincipal: ResolvedLimit; maxPerSocket: number | false };
+  deadPeer: Complete<DeadPeerOptions> | false;
+  authorization: (AuthorizationOptions & { intervalMs: number }) | false;
+  limits: {
+    maxConnections: ResolvedLimit;
+    maxPerPrincipal: ResolvedLimit;
+    maxPerSocket: number | false;
+    perPrincipalPolicy: 'reject' | 'evict-oldest';
+  };
   refusal: 'retry' | 'status';
   principal: ((context: ExecutionContext) => string | undefined) | undefined;
   key: ((context: ExecutionContext) => string | undefined) | undefined;

@@ -1,7 +1,9 @@
 import { SseSessionError } from '../errors.js';
-import { DEFAULTS } from './defaults.js';
+import { AUTHORIZATION_DEFAULTS, DEFAULTS } from './defaults.js';
 import type {
+  AuthorizationOptions,
   Complete,
+  DeadPeerOptions,
   EndEventOptions,
   HeartbeatOptions,
   ResolvedLimit,
@@ -16,6 +18,7 @@ import { checkModuleOptions } from './schema.js';
 /** The module's options with every default in its place. */
 export interface ResolvedModuleOptions {
   readonly given: SseSessionModuleOptions;
+  readonly maxTotalBytes: number;
   readonly cleanup: { intervalMs: number };
   readonly shutdown: Complete<ShutdownOptions>;
 }
@@ -51,9 +54,11 @@ export function resolveModuleOptions(given: SseSessionModuleOptions = {}): Resol
   checkModuleOptions(given);
   const resolved = {
     given,
+    maxTotalBytes: given.maxTotalBytes ?? DEFAULTS.maxTotalBytes,
     cleanup: merge(DEFAULTS.cleanup, given.cleanup),
     shutdown: merge(DEFAULTS.shutdown, given.shutdown),
   } as ResolvedModuleOptions;
+  checkPolicy(given.limits?.perPrincipalPolicy, 'the module');
   checkFinish(resolved.shutdown.finishMs, resolved, 'shutdown.finishMs');
   return resolved;
 }
@@ -62,13 +67,17 @@ export function resolveRouteOptions(module: ResolvedModuleOptions, route: RouteO
   const outer = module.given;
   const finishMs = route.shutdown?.finishMs ?? module.shutdown.finishMs;
   checkFinish(finishMs, module, `shutdown.finishMs of ${name}`);
+  checkPolicy(route.limits?.perPrincipalPolicy ?? outer.limits?.perPrincipalPolicy, name);
   const plain = merge<StreamOptions>(DEFAULTS, outer, route);
   return {
     ...(plain as Omit<ResolvedRouteOptions, 'limits' | 'finishMs'>),
     heartbeat: mergeOrFalse<Complete<HeartbeatOptions>>(DEFAULTS.heartbeat, outer.heartbeat, route.heartbeat),
     endEvent: mergeOrFalse<EndEventOptions>(DEFAULTS.endEvent, outer.endEvent, route.endEvent),
     buffer: merge<ResolvedRouteOptions['buffer']>(DEFAULTS.buffer, outer.buffer, route.buffer),
+    deadPeer: mergeOrFalse<Complete<DeadPeerOptions>>(DEFAULTS.deadPeer, outer.deadPeer, route.deadPeer),
+    authorization: authorization(outer.authorization, route.authorization, name),
     limits: {
+      perPrincipalPolicy: route.limits?.perPrincipalPolicy ?? outer.limits?.perPrincipalPolicy ?? DEFAULTS.limits.perPrincipalPolicy,
       maxConnections: limit(outer.limits?.maxConnections, route.limits?.maxConnections),
       maxPerPrincipal: limit(outer.limits?.maxPerPrincipal, route.limits?.maxPerPrincipal),
       maxPerSocket: route.limits?.maxPerSocket ?? outer.limits?.maxPerSocket ?? DEFAULTS.limits.maxPerSocket,
@@ -77,6 +86,29 @@ export function resolveRouteOptions(module: ResolvedModuleOptions, route: RouteO
     key: route.key ?? outer.key,
     finishMs,
   };
+}
+
+function authorization(
+  outer: StreamOptions['authorization'],
+  route: StreamOptions['authorization'],
+  name: string,
+): ResolvedRouteOptions['authorization'] {
+  const merged = mergeOrFalse<AuthorizationOptions & { intervalMs: number }>(false, outer, route);
+  if (merged === false) return false;
+  if (merged.revalidate || merged.expiresAt) return merge(AUTHORIZATION_DEFAULTS, merged);
+  throw new SseSessionError(
+    'INVALID_OPTION',
+    `SseSessionModule option "authorization" of ${name} has neither "revalidate" nor "expiresAt"; expected at least one, or false.`,
+  );
+}
+
+/** An evicted tab would come back by itself and evict in turn, unless it can be told to stay away. */
+function checkPolicy(policy: string | undefined, name: string): void {
+  if (policy !== 'evict-oldest') return;
+  throw new SseSessionError(
+    'INVALID_OPTION',
+    `SseSessionModule option "limits.perPrincipalPolicy" of ${name} is "evict-oldest", which needs resume: an evicted client comes back by itself, and evicts in turn. Expected 'reject'.`,
+  );
 }
 
 function checkFinish(finishMs: number, module: ResolvedModuleOptions, what: string): void {

@@ -86,11 +86,13 @@ const STREAM: Shape = {
   errorEvent: orFalse(aFunction),
   endEvent: orFalse(group({ type: name }, ['type'])),
   buffer: group({ maxBytes: bytes, overflow: oneOf('close', 'drop-oldest', 'latest'), stallTimeoutMs: milliseconds(1) }),
+  deadPeer: orFalse(group({ timeoutMs: milliseconds(1_000) })),
+  authorization: orFalse(group({ revalidate: aFunction, intervalMs: milliseconds(1), expiresAt: aFunction })),
   limits: group({
     maxConnections: orFalse(count),
     maxPerPrincipal: orFalse(count),
     maxPerSocket: orFalse(count),
-    perPrincipalPolicy: oneOf('reject'),
+    perPrincipalPolicy: oneOf('reject', 'evict-oldest'),
   }),
   refusal: oneOf('retry', 'status'),
   principal: aFunction,
@@ -99,6 +101,7 @@ const STREAM: Shape = {
 
 const MODULE: Shape = {
   ...STREAM,
+  maxTotalBytes: bytes,
   cleanup: group({ intervalMs: milliseconds(1) }),
   shutdown: group({ timeoutMs: milliseconds(1), finishMs: milliseconds(0), retryJitterMs: milliseconds(0) }),
 };

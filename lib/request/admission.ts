@@ -30,14 +30,25 @@ export class Admission {
     return isPipelined(exchange) ? 'pipelined' : undefined;
   }
 
-  refusalOf({ exchange, options, principal, route }: Applicant): Refusal | undefined {
-    const { maxConnections, maxPerPrincipal, maxPerSocket } = options.limits;
+  /** Lets a request in, perhaps in another's place, or says why it is not. */
+  admit(applicant: Applicant): Refusal | undefined {
+    const { exchange, options, route } = applicant;
+    const { maxConnections, maxPerSocket } = options.limits;
     if (isReached(maxConnections.process, this.registry.size)) return 'connections';
     if (isReached(maxConnections.route, this.registry.countOfRoute(route))) return 'connections';
-    const own = principal === undefined ? NOBODY : this.registry.ofPrincipal(principal);
-    if (isReached(maxPerPrincipal.process, own.size)) return 'principal';
-    if (maxPerPrincipal.route && isReached(maxPerPrincipal.route, countOn(route, own))) return 'principal';
     if (maxPerSocket && isReached(maxPerSocket, this.#countOfSocket(exchange))) return 'socket';
+    return this.#admitPrincipal(applicant);
+  }
+
+  #admitPrincipal({ options, principal, route }: Applicant): Refusal | undefined {
+    if (principal === undefined) return undefined;
+    const { maxPerPrincipal, perPrincipalPolicy } = options.limits;
+    const own = this.registry.ofPrincipal(principal);
+    const isRouteFull = maxPerPrincipal.route !== false && countOn(route, own) >= maxPerPrincipal.route;
+    if (!isRouteFull && !isReached(maxPerPrincipal.process, own.size)) return undefined;
+    if (perPrincipalPolicy === 'reject') return 'principal';
+    // in the order in which they came; one that is closing leaves its place anyway
+    [...own].find((session) => session.closeReason === undefined && (!isRouteFull || session.route === route))?.end('evicted');
     return undefined;
   }
 
@@ -46,8 +57,6 @@ export class Admission {
     return stream?.session ? this.http2Sessions.streamsOn(stream.session) : 0;
   }
 }
-
-const NOBODY: ReadonlySet<SseSession> = new Set();
 
 function isReached(limit: number | false, count: number): boolean {
   return limit !== false && count >= limit;

@@ -30,7 +30,7 @@ export async function runHandler(
   session.controller = controller;
   // it ended while a pipe was awaited: nobody is left to work for
   if (session.closeReason !== undefined) return undefined;
-  const values = session.adopt(await handler());
+  const values = session.adopt(await session.produce(handler));
   session.handlerResolved();
   if (!isDirect) return values;
   session.consume(values);

@@ -1,10 +1,13 @@
 import type { Http2Session, ServerHttp2Stream } from 'node:http2';
 import type { Clock } from '../clock/clock.js';
+import type { TimerWheel } from '../clock/timer-wheel.js';
+import { Http2Ping } from '../connection/http2-ping.js';
 
 interface Entry {
   streams: number;
   /** The socket is gone. */
   readonly closed: Promise<void>;
+  readonly ping: Http2Ping;
   /** Cuts the socket, also when the session has let go of it. */
   readonly cut: () => void;
 }
@@ -20,13 +23,19 @@ export class Http2Sessions {
     return this.#entries.get(session)?.streams ?? 0;
   }
 
-  /** Counts a stream until it closes. */
-  add(stream: ServerHttp2Stream): void {
+  constructor(private readonly wheel: TimerWheel) {}
+
+  /**
+   * Counts a stream until it closes.
+   * @returns the PING of its connection
+   */
+  add(stream: ServerHttp2Stream): Http2Ping | undefined {
     const { session } = stream;
-    if (!session || session.destroyed) return;
+    if (!session || session.destroyed) return undefined;
     const entry = this.#entries.get(session) ?? this.#watch(session);
     entry.streams++;
     stream.once('close', () => entry.streams--);
+    return entry.ping;
   }
 
   /**
@@ -58,7 +67,7 @@ export class Http2Sessions {
     });
     // eslint-disable-next-line @typescript-eslint/unbound-method -- what the session's proxy gives is bound to the socket
     const cut = socket.resetAndDestroy as () => void;
-    const entry = { streams: 0, closed, cut };
+    const entry = { streams: 0, closed, cut, ping: new Http2Ping(session, this.wheel) };
     this.#entries.set(session, entry);
     return entry;
   }

@@ -8,12 +8,14 @@ import {
   type NestInterceptor,
   NotAcceptableException,
   Optional,
+  UnauthorizedException,
 } from '@nestjs/common';
 import { HttpAdapterHost } from '@nestjs/core';
 import type { ServerResponse } from 'node:http';
 import { Observable, type Subscriber, defer, finalize, of, throwError } from 'rxjs';
 import { HttpResponse, http2Stream, sendHead } from '../connection/http-response.js';
 import { SseSessionError, describeError, disown, show, stackOf } from '../errors.js';
+import type { AuthorizationOptions } from '../options/options.js';
 import { ManagedSession } from '../session/managed-session.js';
 import { acceptsEventStream } from './accept.js';
 import type { Refusal } from './admission.js';
@@ -60,7 +62,7 @@ export class ManagedSseInterceptor implements NestInterceptor {
     const closed = runtime.admission.closedTo(exchange);
     if (closed) return this.#reject(runtime, exchange, route, closed);
     const principal = identify('principal', options.principal, context, name);
-    const refusal = runtime.admission.refusalOf({ exchange, options, principal, route: name });
+    const refusal = runtime.admission.admit({ exchange, options, principal, route: name });
     if (refusal) return this.#reject(runtime, exchange, route, refusal);
     const identity = {
       ...route,
@@ -68,15 +70,16 @@ export class ManagedSseInterceptor implements NestInterceptor {
       principal,
       key: identify('key', options.key, context, name),
       remoteAddress: exchange.remoteAddress,
+      authorizedUntil: options.authorization ? expiryOf(options.authorization, context, name) : undefined,
     };
     const controller = runtime.controllers.find(context.getClass());
     return new Observable<undefined>((subscriber) => {
-      const session = new ManagedSession(runtime.registry, identity, new HttpResponse(exchange), (settled) =>
+      const stream = http2Stream(exchange.response);
+      const response = new HttpResponse(exchange, stream && runtime.http2Sessions.add(stream));
+      const session = new ManagedSession(runtime.registry, identity, response, (settled) =>
         this.#settle(settled, runtime, exchange, route, subscriber),
       );
       session.controller = controller;
-      const stream = http2Stream(exchange.response);
-      if (stream) runtime.http2Sessions.add(stream);
       runtime.unfinishedBodies.add(exchange);
       beginRun(exchange.reply, { session, isDirect: route.isDirect });
       session.start();
@@ -119,6 +122,9 @@ export class ManagedSseInterceptor implements NestInterceptor {
         break;
       case 'timeout':
         subscriber.error(new GatewayTimeoutException('The stream did not begin in time'));
+        return;
+      case 'unauthorized':
+        subscriber.error(new UnauthorizedException('The authorization has ended'));
         return;
       case 'shutdown':
         defer(() => this.#refuse(runtime, exchange, route, 'shutdown', refusalError('shutdown'))).subscribe(subscriber);
@@ -194,5 +200,15 @@ function identify(
   throw new SseSessionError(
     'INVALID_OPTION',
     `The option "${what}" of ${route} gave ${show(value)}; expected a string or undefined, and no promise of one.`,
+  );
+}
+
+function expiryOf({ expiresAt }: AuthorizationOptions, context: ExecutionContext, route: string): number | undefined {
+  const value: unknown = expiresAt?.(context);
+  if (value === undefined || (typeof value === 'number' && !Number.isNaN(value))) return value;
+  disown(value);
+  throw new SseSessionError(
+    'INVALID_OPTION',
+    `The option "authorization.expiresAt" of ${route} gave ${show(value)}; expected epoch milliseconds or undefined, and no promise of them.`,
   );
 }

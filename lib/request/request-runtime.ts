@@ -11,7 +11,7 @@ import { RouteTable } from './route-table.js';
 export class RequestRuntime {
   readonly routes: RouteTable;
   readonly admission: Admission;
-  readonly http2Sessions = new Http2Sessions();
+  readonly http2Sessions: Http2Sessions;
   readonly unfinishedBodies = new UnfinishedBodies();
   readonly unanswered: Unanswered;
 
@@ -20,6 +20,7 @@ export class RequestRuntime {
     readonly shutdown: Shutdown,
     readonly controllers: Controllers,
   ) {
+    this.http2Sessions = new Http2Sessions(registry.wheel);
     this.routes = new RouteTable(registry.options);
     this.unanswered = new Unanswered(registry.wheel, registry.logger);
     this.admission = new Admission(registry, shutdown, this.http2Sessions);

@@ -1,7 +1,7 @@
 import type { AbstractHttpAdapter } from '@nestjs/core';
 import { Alarm, type AlarmOwner, type TimerWheel } from '../clock/timer-wheel.js';
 import { isGone } from '../connection/http-response.js';
-import type { HookLogger } from '../session/hooks.js';
+import type { SessionLogger } from '../session/safe-logger.js';
 import type { HttpExchange } from './http-exchange.js';
 
 /** How long an exception filter may take to answer a request that failed, before nobody is thought to. */
@@ -16,7 +16,7 @@ export class Unanswered {
 
   constructor(
     private readonly wheel: TimerWheel,
-    private readonly logger: HookLogger,
+    private readonly logger: SessionLogger,
   ) {}
 
   /** Begins to wait for the answer to a request, unless it has one. */
@@ -42,7 +42,7 @@ class WaitingRequest implements AlarmOwner {
   constructor(
     private readonly exchange: HttpExchange,
     private readonly adapter: AbstractHttpAdapter,
-    private readonly logger: HookLogger,
+    private readonly logger: SessionLogger,
     private readonly onOver: () => void,
   ) {
     exchange.response.once('close', onOver);

@@ -23,7 +23,7 @@ export class Cleanup {
   constructor(private readonly registry: SessionRegistry) {}
 
   run(): CleanupReport {
-    const { clock, hookRunner, logger } = this.registry;
+    const { clock, hookRunner, producers, logger } = this.registry;
     const start = clock.now();
     const at = Date.now();
     const sessions = [...this.registry];
@@ -38,6 +38,7 @@ export class Cleanup {
       logger.warn(`The cleanup job ended sessions that their own timers and sockets had missed: ${JSON.stringify(ended)}`);
     }
     hookRunner.reportHanging();
+    producers.report();
     this.last = { at, durationMs: clock.now() - start, examined: sessions.length, ended };
     return this.last;
   }

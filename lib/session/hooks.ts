@@ -1,5 +1,7 @@
 import { describeError, stackOf } from '../errors.js';
+import type { SessionLogger } from './safe-logger.js';
 import type { CloseReason } from './state.js';
+import { Stragglers, type StragglerKind } from './stragglers.js';
 import type { CompletionCallback, ErrorCallback, OpenCallback, SseSession, TimeoutCallback } from './sse-session.js';
 
 /** The kinds of hooks and what each is called with after the session. */
@@ -28,32 +30,25 @@ export function emptyHookTable(): HookTable {
   return { open: [], completion: [], timeout: [], error: [] };
 }
 
-export interface HookLogger {
-  error(message: string, stack?: string): void;
-  warn(message: string): void;
-}
-
-interface PendingHook {
-  readonly name: string;
-  readonly since: number;
-  warned: boolean;
-}
-
 /** A hook that has not come back for so long is reported. */
-const HANGING_MS = 10_000;
+const HANGING_HOOK: StragglerKind = {
+  afterMs: 10_000,
+  message: (name, elapsedMs) => `${name} has not settled for ${elapsedMs} ms. Nothing waits for it, but what it holds is not freed.`,
+};
 
 /**
  * Calls hooks, and keeps whatever they do to themselves: one that throws or rejects is logged, one that hangs is reported, and none
  * delays anything but a shutdown, which waits for the asynchronous ones.
  */
 export class HookRunner {
-  readonly #pending = new Set<PendingHook>();
-  #idleWaiters: (() => void)[] = [];
+  readonly #pending: Stragglers;
 
   constructor(
-    private readonly logger: HookLogger,
-    private readonly now: () => number,
-  ) {}
+    private readonly logger: SessionLogger,
+    now: () => number,
+  ) {
+    this.#pending = new Stragglers(HANGING_HOOK, logger, now);
+  }
 
   run(kind: HookKind, session: SseSession, call: () => unknown): void {
     const name = `The ${kind} hook of session ${session.id} (${session.route})`;
@@ -67,39 +62,24 @@ export class HookRunner {
 
   /** Resolves when no asynchronous hook is under way. */
   idle(): Promise<void> {
-    if (this.#pending.size === 0) return Promise.resolve();
-    return new Promise((resolve) => this.#idleWaiters.push(resolve));
+    return this.#pending.idle();
   }
 
   /** Reports, once each, the hooks that have been under way for too long; all of them at a shutdown's end. */
-  reportHanging(longerThanMs = HANGING_MS): void {
-    for (const hook of this.#pending) {
-      const elapsed = this.now() - hook.since;
-      if (hook.warned || elapsed < longerThanMs) continue;
-      hook.warned = true;
-      this.logger.warn(`${hook.name} has not settled for ${Math.round(elapsed)} ms. Nothing waits for it, but what it holds is not freed.`);
-    }
+  reportHanging(afterMs?: number): void {
+    this.#pending.report(afterMs);
   }
 
   #track(name: string, result: PromiseLike<unknown>): void {
-    const hook: PendingHook = { name, since: this.now(), warned: false };
-    this.#pending.add(hook);
+    const hook = this.#pending.add(name);
     // a thenable's own then() may throw, a promise's does not
     Promise.resolve(result).then(
-      () => this.#settle(hook),
+      () => this.#pending.delete(hook),
       (error: unknown) => {
         this.#log(name, 'rejected', error);
-        this.#settle(hook);
+        this.#pending.delete(hook);
       },
     );
-  }
-
-  #settle(hook: PendingHook): void {
-    this.#pending.delete(hook);
-    if (this.#pending.size > 0) return;
-    const waiters = this.#idleWaiters;
-    this.#idleWaiters = [];
-    for (const resolve of waiters) resolve();
   }
 
   #log(name: string, verb: string, error: unknown): void {

@@ -2,19 +2,19 @@ import { describeError, stackOf } from '../errors.js';
 import { type EncodedEvent, encode } from '../event/encode.js';
 import { readEvent } from '../event/read-event.js';
 import type { ResolvedRouteOptions } from '../options/options.js';
-import type { HookLogger } from './hooks.js';
+import type { SessionLogger } from './safe-logger.js';
 import type { SseSession } from './sse-session.js';
 
 type Options = Pick<ResolvedRouteOptions, 'errorEvent' | 'endEvent' | 'serializer'>;
 
 /** What a client is told at an end that can still be written: what failed, and that it is over. */
-export function lastEvents(session: SseSession, options: Options, logger: HookLogger): EncodedEvent[] {
+export function lastEvents(session: SseSession, options: Options, logger: SessionLogger): EncodedEvent[] {
   const events = session.closeReason === 'error' ? errorEvent(session, options, logger) : [];
   if (options.endEvent) events.push(encode({ type: options.endEvent.type, data: JSON.stringify({ reason: session.closeReason }) }));
   return events;
 }
 
-function errorEvent(session: SseSession, { errorEvent: factory, serializer }: Options, logger: HookLogger): EncodedEvent[] {
+function errorEvent(session: SseSession, { errorEvent: factory, serializer }: Options, logger: SessionLogger): EncodedEvent[] {
   if (factory === false) return [];
   try {
     const event = factory(session.error, session);

@@ -5,11 +5,12 @@ import type { ResolvedRouteOptions } from '../options/options.js';
 const LIFETIME_JITTER = 0.1;
 
 /**
- * How long a session may live, and how long it may be idle. Kept on the monotonic clock; shown in epoch milliseconds, by where the wall
+ * How long a session may live, how long it is authorised, and how long it may be idle. Kept on the monotonic clock; shown in epoch milliseconds, by where the wall
  * clock stood when the session was created.
  */
 export class Lifetime {
   readonly #endsAt: number;
+  readonly #authorizedUntil: number;
   readonly #wallClockOffset: number;
   #lastActivityAt: number;
   /** How long it may be idle: without end while it is connecting, as only the lifetime counts then. */
@@ -19,15 +20,18 @@ export class Lifetime {
     private readonly clock: Clock,
     random: Random,
     private readonly options: Pick<ResolvedRouteOptions, 'timeoutMs' | 'idleTimeoutMs'>,
+    authorizedUntil = Infinity,
   ) {
     const now = clock.now();
     this.#lastActivityAt = now;
     this.#wallClockOffset = Date.now() - now;
+    this.#authorizedUntil = authorizedUntil - this.#wallClockOffset;
     this.#endsAt = options.timeoutMs === false ? Infinity : now + options.timeoutMs * (1 - LIFETIME_JITTER * random());
   }
 
   get expiresAt(): number | undefined {
-    return this.#endsAt === Infinity ? undefined : this.#onWallClock(this.#endsAt);
+    const endsAt = Math.min(this.#endsAt, this.#authorizedUntil);
+    return endsAt === Infinity ? undefined : this.#onWallClock(endsAt);
   }
 
   get lastActivityAt(): number {
@@ -47,11 +51,12 @@ export class Lifetime {
 
   /** When to look again, by the clock. */
   get deadline(): number {
-    return Math.min(this.#endsAt, this.#idleAt);
+    return Math.min(this.#endsAt, this.#authorizedUntil, this.#idleAt);
   }
 
   /** The deadline that has passed, if one has. */
-  passed(now: number): 'timeout' | 'idle-timeout' | undefined {
+  passed(now: number): 'unauthorized' | 'timeout' | 'idle-timeout' | undefined {
+    if (now >= this.#authorizedUntil) return 'unauthorized';
     if (now >= this.#endsAt) return 'timeout';
     return now >= this.#idleAt ? 'idle-timeout' : undefined;
   }

@@ -2,7 +2,8 @@ import { AsyncResource } from 'node:async_hooks';
 import { randomUUID } from 'node:crypto';
 import type { Observable } from 'rxjs';
 import { Alarm, type AlarmOwner } from '../clock/timer-wheel.js';
-import { Connection, type ConnectionEnd, type ConnectionOwner } from '../connection/connection.js';
+import type { ConnectionEnd } from '../connection/connection-end.js';
+import { Connection, type ConnectionOwner } from '../connection/connection.js';
 import type { ResponseStream } from '../connection/response-stream.js';
 import { SseSessionError, describeError, stackOf } from '../errors.js';
 import { type EncodedEvent, encodeComment } from '../event/encode.js';
@@ -11,7 +12,17 @@ import { readEvent } from '../event/read-event.js';
 import type { SseSource } from '../source/sse-source.js';
 import { lastEvents } from './last-events.js';
 import { Lifetime } from './lifetime.js';
-import { abandoned, abortReason, answeredElsewhere, endedBeforeFlush, endedElsewhere, overflowed, slowClient } from './session-errors.js';
+import {
+  abandoned,
+  abortReason,
+  answeredElsewhere,
+  deadPeer,
+  endedBeforeFlush,
+  endedElsewhere,
+  overflowed,
+  slowClient,
+} from './session-errors.js';
+import { Revalidation } from './revalidation.js';
 import { SessionHooks } from './session-hooks.js';
 import { SourceRun, type SourceReader } from './source-run.js';
 import type { SessionContext, SessionIdentity } from './session-context.js';
@@ -50,6 +61,7 @@ export class ManagedSession extends SseSession implements AlarmOwner, Connection
   readonly #source: SourceRun;
   readonly #alarm = new Alarm(this);
   readonly #lifetime: Lifetime;
+  readonly #revalidation: Revalidation | undefined;
   #data: Record<string, unknown> | undefined;
   #abort: AbortController | undefined;
   #onSettled: SettledListener | undefined;
@@ -66,15 +78,19 @@ export class ManagedSession extends SseSession implements AlarmOwner, Connection
     super();
     this.#onSettled = onSettled;
     this.#hooks = new SessionHooks(this, context.hookRunner, identity.hooks, context.hooks);
-    this.#source = new SourceRun(this, context.logger);
-    this.#lifetime = new Lifetime(context.clock, context.random, identity.options);
-    this.#connection = new Connection(this, context, identity.options, response);
+    this.#source = new SourceRun(this, context.producers, context.logger);
+    this.#lifetime = new Lifetime(context.clock, context.random, identity.options, identity.authorizedUntil);
+    const { authorization } = identity.options;
+    if (authorization && authorization.revalidate) {
+      this.#revalidation = new Revalidation(this, authorization, (error) => this.#refuseFurther(error));
+    }
+    this.#connection = new Connection(this, context.connections, identity.options, response);
   }
 
   /** Makes the session one of the application's, and begins to watch its client. */
   start(): void {
     this.context.onCreated(this);
-    this.context.wheel.set(this.#alarm, this.#lifetime.deadline);
+    this.context.wheel.set(this.#alarm, this.#deadline);
     this.#connection.attach();
   }
 
@@ -187,6 +203,16 @@ export class ManagedSession extends SseSession implements AlarmOwner, Connection
 
   // --- source ---------------------------------------------------------------------------------------------------------------------
 
+  /** Runs the handler; one that is still at it after the end is a producer that does not stop. */
+  async produce(handler: () => SseSource | Promise<SseSource>): Promise<SseSource> {
+    this.#source.onWork();
+    try {
+      return await handler();
+    } finally {
+      this.#source.onWorkDone();
+    }
+  }
+
   /**
    * Takes what the handler returned, as an Observable; it is the session's from here on, and let go of at its end, read or not.
    * @throws SseSessionError `INVALID_SOURCE`
@@ -267,7 +293,8 @@ export class ManagedSession extends SseSession implements AlarmOwner, Connection
     this.state = 'open';
     this.#lifetime.open();
     this.openedAt = this.#lifetime.lastActivityAt;
-    this.context.wheel.set(this.#alarm, this.#lifetime.deadline);
+    this.#revalidation?.open(this.context.clock.now());
+    this.context.wheel.set(this.#alarm, this.#deadline);
     // before the hooks, as one of them may end the session at once
     this.context.onOpened(this);
     this.#scope.runInAsyncScope(() => {
@@ -334,7 +361,8 @@ export class ManagedSession extends SseSession implements AlarmOwner, Connection
   onAlarm(now: number): number {
     const reason = this.#lifetime.passed(now);
     if (reason) this.end(reason);
-    return this.#hasEnded ? Infinity : this.#lifetime.deadline;
+    else if (this.#revalidation) this.#scope.runInAsyncScope(() => this.#revalidation?.check(now));
+    return this.#hasEnded ? Infinity : this.#deadline;
   }
 
   onConnectionEnd(_connection: Connection, end: ConnectionEnd, error?: Error): void {
@@ -347,6 +375,10 @@ export class ManagedSession extends SseSession implements AlarmOwner, Connection
       this.end('error', endedElsewhere(this));
     } else if (end === 'stalled') {
       this.end('slow-client', slowClient(this, `nothing moved for ${this.identity.options.buffer.stallTimeoutMs} ms`));
+    } else if (end === 'crowded-out') {
+      this.end('slow-client', slowClient(this, 'more than maxTotalBytes wait in the process, and most of it for this client'));
+    } else if (end === 'dead') {
+      this.end('dead-peer', deadPeer(this));
     } else {
       this.end('client-disconnect', error);
     }
@@ -366,6 +398,20 @@ export class ManagedSession extends SseSession implements AlarmOwner, Connection
 
   onError(callback: ErrorCallback): void {
     this.#hooks.add('error', callback);
+  }
+
+  get #deadline(): number {
+    return Math.min(this.#lifetime.deadline, this.#revalidation?.deadline ?? Infinity);
+  }
+
+  #refuseFurther(error: unknown): void {
+    if (error !== undefined) {
+      this.context.logger.error(
+        `authorization.revalidate of session ${this.id} (${this.route}) failed: ${describeError(error)}`,
+        stackOf(error),
+      );
+    }
+    this.end('unauthorized', error);
   }
 
   #openingLines(): string {

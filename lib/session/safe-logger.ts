@@ -1,7 +1,11 @@
-import type { HookLogger } from './hooks.js';
+/** Where the library says what somebody has to see. */
+export interface SessionLogger {
+  error(message: string, stack?: string): void;
+  warn(message: string): void;
+}
 
 /** An application's logger may throw as well; that must neither end nor keep a session, and there is nobody to tell. */
-export function safeLogger(logger: HookLogger): HookLogger {
+export function safeLogger(logger: SessionLogger): SessionLogger {
   const safely = (log: () => void): void => {
     try {
       log();

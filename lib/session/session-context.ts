@@ -1,7 +1,10 @@
 import type { Clock, Random } from '../clock/clock.js';
+import type { TimerWheel } from '../clock/timer-wheel.js';
 import type { ConnectionContext } from '../connection/connection.js';
 import type { ResolvedRouteOptions } from '../options/options.js';
-import type { HookLogger, HookRunner, HookTable } from './hooks.js';
+import type { HookRunner, HookTable } from './hooks.js';
+import type { SessionLogger } from './safe-logger.js';
+import type { Stragglers } from './stragglers.js';
 import type { RouteHooks } from './session-hooks.js';
 
 /** Who a session is: what was known when its request came. */
@@ -12,16 +15,22 @@ export interface SessionIdentity {
   readonly principal: string | undefined;
   readonly key: string | undefined;
   readonly remoteAddress: string | undefined;
+  /** When its authorisation ends, in epoch milliseconds. */
+  readonly authorizedUntil: number | undefined;
 }
 
 /** What a session has of its application, and whom it tells of its life. */
-export interface SessionContext<Session> extends ConnectionContext {
+export interface SessionContext<Session> {
+  readonly wheel: TimerWheel;
+  readonly connections: ConnectionContext;
   readonly clock: Clock;
   readonly random: Random;
   readonly hookRunner: HookRunner;
+  /** Producers that were told to stop and still run. */
+  readonly producers: Stragglers;
   /** The hooks of the application's providers. */
   readonly hooks: HookTable;
-  readonly logger: HookLogger;
+  readonly logger: SessionLogger;
   onCreated(session: Session): void;
   onOpened(session: Session): void;
   /** The session is over, and its hooks are about to run. */

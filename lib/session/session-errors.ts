@@ -9,6 +9,10 @@ export function slowClient(session: SseSession, what: string): SseSessionError {
   return new SseSessionError('SLOW_CLIENT', `The client of ${name(session)} does not read: ${what}.`);
 }
 
+export function deadPeer(session: SseSession): SseSessionError {
+  return new SseSessionError('DEAD_PEER', `The client of ${name(session)} has vanished: it acknowledged nothing for deadPeer.timeoutMs.`);
+}
+
 export function overflowed(session: SseSession, maxBytes: number): SseSessionError {
   if (session.openedAt !== undefined) return slowClient(session, `more than buffer.maxBytes (${maxBytes}) wait for it`);
   return new SseSessionError(

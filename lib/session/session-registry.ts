@@ -1,13 +1,15 @@
 import { Observable, type Subscriber } from 'rxjs';
 import type { Clock, Random } from '../clock/clock.js';
 import { TimerWheel } from '../clock/timer-wheel.js';
-import { FlushQueue } from '../connection/flush-queue.js';
+import { Connections } from '../connection/connections.js';
+import { readSilentSockets } from '../liveness/tcp-table.js';
 import type { ResolvedModuleOptions } from '../options/resolve.js';
-import { HookRunner, type HookLogger, emptyHookTable } from './hooks.js';
+import { HookRunner, emptyHookTable } from './hooks.js';
 import type { ManagedSession } from './managed-session.js';
-import { safeLogger } from './safe-logger.js';
+import { type SessionLogger, safeLogger } from './safe-logger.js';
 import type { SessionContext } from './session-context.js';
 import type { SseSession } from './sse-session.js';
+import { Stragglers, type StragglerKind } from './stragglers.js';
 import { CLOSE_REASONS, type CloseReason, type EndHook, hooksOf } from './state.js';
 
 /** What happens to the sessions of an application, in order. */
@@ -28,12 +30,20 @@ export interface Totals {
   bytesSent: number;
 }
 
+/** A producer that runs on for so long after it was told to stop is reported. */
+const RUNNING_PRODUCER: StragglerKind = {
+  afterMs: 5_000,
+  message: (name, elapsedMs) =>
+    `The producer of ${name} still runs, ${elapsedMs} ms after it was told to stop. Hand session.signal to whatever it awaits; until it stops, what it holds is not freed.`,
+};
+
 /** The live sessions of one application, and what they share. All that is known of them together stands here. */
 export class SessionRegistry implements SessionContext<ManagedSession> {
   readonly wheel: TimerWheel;
-  readonly logger: HookLogger;
-  readonly flushQueue = new FlushQueue();
+  readonly logger: SessionLogger;
+  readonly connections: Connections;
   readonly hookRunner: HookRunner;
+  readonly producers: Stragglers;
   readonly hooks = emptyHookTable();
   readonly totals: Totals = {
     opened: 0,
@@ -62,10 +72,13 @@ export class SessionRegistry implements SessionContext<ManagedSession> {
     readonly options: ResolvedModuleOptions,
     readonly clock: Clock,
     readonly random: Random,
-    logger: HookLogger,
+    logger: SessionLogger,
+    readTcpTable = readSilentSockets,
   ) {
     this.logger = safeLogger(logger);
     this.wheel = new TimerWheel(clock);
+    this.connections = new Connections(this.wheel, options.maxTotalBytes, readTcpTable, (message) => this.logger.warn(message));
+    this.producers = new Stragglers(RUNNING_PRODUCER, this.logger, () => clock.now());
     this.hookRunner = new HookRunner(this.logger, () => clock.now());
   }
 

@@ -1,9 +1,10 @@
 import { Observable, type Subscription } from 'rxjs';
 import { describeError } from '../errors.js';
-import { type Gate, type OpenSource, openSource } from '../source/source.js';
+import { type OpenSource, type SourceOwner, openSource } from '../source/source.js';
 import type { SseSource } from '../source/sse-source.js';
 import { TextPayloads } from '../source/text-payloads.js';
-import type { HookLogger } from './hooks.js';
+import type { SessionLogger } from './safe-logger.js';
+import type { Straggler, Stragglers } from './stragglers.js';
 
 /** The session that reads a source. */
 export interface SourceReader {
@@ -23,7 +24,7 @@ export interface SourceReader {
  *
  * A producer that does not stop holds this object for as long as it runs, so that this lets go of the session when it is stopped.
  */
-export class SourceRun implements Gate {
+export class SourceRun implements SourceOwner {
   /** Absent once it is stopped. */
   #reader: SourceReader | undefined;
   /** Mostly one; an interceptor that runs the handler again makes another. */
@@ -32,10 +33,14 @@ export class SourceRun implements Gate {
   #text: TextPayloads | undefined;
   #resume: (() => void) | undefined;
   #name = '';
+  /** What of the producer is under way: its handler, a read, its own end. */
+  #working = 0;
+  #straggler: Straggler | undefined;
 
   constructor(
     reader: SourceReader,
-    private readonly logger: HookLogger,
+    private readonly producers: Stragglers,
+    private readonly logger: SessionLogger,
   ) {
     this.#reader = reader;
   }
@@ -44,6 +49,22 @@ export class SourceRun implements Gate {
     if (!this.#reader || this.#reader.isReady) return undefined;
     this.#reader.tellWhenReady();
     return new Promise((resolve) => (this.#resume = resolve));
+  }
+
+  onWork(): void {
+    this.#working++;
+    this.#watchProducer();
+  }
+
+  onWorkDone(): void {
+    if (--this.#working > 0 || !this.#straggler) return;
+    this.producers.delete(this.#straggler);
+    this.#straggler = undefined;
+  }
+
+  onDisposeError(error: unknown): void {
+    const name = this.#reader ? nameOf(this.#reader) : this.#name;
+    this.logger.warn(`The source of ${name} failed while it was stopped: ${describeError(error)}`);
   }
 
   /** A paused source may go on. */
@@ -57,12 +78,7 @@ export class SourceRun implements Gate {
    * @throws SseSessionError `INVALID_SOURCE`
    */
   adopt(returned: SseSource): Observable<unknown> {
-    const source = openSource(
-      returned,
-      this,
-      (error) => this.#reportDisposal(error),
-      this.#reader && `The handler of ${this.#reader.route}`,
-    );
+    const source = openSource(returned, this, this.#reader && `The handler of ${this.#reader.route}`);
     if (this.#reader) this.#sources.push(source);
     else source.dispose();
     return source.values;
@@ -91,12 +107,13 @@ export class SourceRun implements Gate {
       this.#subscription?.unsubscribe();
     } catch (error) {
       // an UnsubscriptionError: the teardown of a user's Observable threw
-      this.#reportDisposal(error);
+      this.onDisposeError(error);
     }
     for (const source of this.#sources) source.dispose();
     this.#sources = [];
     this.#subscription = undefined;
     this.onReady();
+    this.#watchProducer();
   }
 
   #onValue(value: unknown): void {
@@ -123,9 +140,9 @@ export class SourceRun implements Gate {
     this.#reader?.onSourceComplete();
   }
 
-  #reportDisposal(error: unknown): void {
-    const name = this.#reader ? nameOf(this.#reader) : this.#name;
-    this.logger.warn(`The source of ${name} failed while it was stopped: ${describeError(error)}`);
+  /** From the moment it is told to stop, somebody looks whether it does. */
+  #watchProducer(): void {
+    if (this.#working > 0 && !this.#reader) this.#straggler ??= this.producers.add(this.#name);
   }
 }
 

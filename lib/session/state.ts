@@ -1,3 +1,5 @@
+import type { ConnectionEnd } from '../connection/connection-end.js';
+
 /**
  * The life of a session:
  *
@@ -14,7 +16,10 @@ export const CLOSE_REASONS = [
   'idle-timeout',
   'error',
   'slow-client',
+  'dead-peer',
   'cancelled',
+  'evicted',
+  'unauthorized',
   'shutdown',
 ] as const;
 
@@ -34,14 +39,14 @@ export function canGo(from: SessionState, to: SessionState): boolean {
 }
 
 /** Ends after which nothing more can reach the client: the connection is cut, or gone already. */
-const ABRUPT: ReadonlySet<CloseReason> = new Set<CloseReason>(['client-disconnect', 'slow-client']);
+const ABRUPT: ReadonlySet<CloseReason> = new Set<CloseReason>(['client-disconnect', 'slow-client', 'dead-peer']);
 
 export function isAbrupt(reason: CloseReason): boolean {
   return ABRUPT.has(reason);
 }
 
 /** Ends that still open a session that was connecting: it did not fail, so the client gets its (short) stream. */
-const GRACEFUL: ReadonlySet<CloseReason> = new Set<CloseReason>(['complete', 'cancelled']);
+const GRACEFUL: ReadonlySet<CloseReason> = new Set<CloseReason>(['complete', 'cancelled', 'evicted']);
 
 export function opensFirst(reason: CloseReason): boolean {
   return GRACEFUL.has(reason);
@@ -55,6 +60,7 @@ const END_HOOKS: Readonly<Partial<Record<CloseReason, readonly EndHook[]>>> = {
   'idle-timeout': ['timeout', 'completion'],
   error: ['error', 'completion'],
   'slow-client': ['error', 'completion'],
+  'dead-peer': ['error', 'completion'],
 };
 
 export function hooksOf(reason: CloseReason): readonly EndHook[] {
@@ -65,7 +71,7 @@ export function hooksOf(reason: CloseReason): readonly EndHook[] {
  * What becomes of a reason when the connection ends while the session is closing: only `complete` can still turn out not to have been
  * one, as the client did not get everything.
  */
-export function afterConnectionEnd(reason: CloseReason, end: 'finished' | 'left' | 'stalled'): CloseReason {
+export function afterConnectionEnd(reason: CloseReason, end: ConnectionEnd): CloseReason {
   if (reason !== 'complete' || end === 'finished') return reason;
-  return end === 'left' ? 'client-disconnect' : 'slow-client';
+  return end === 'left' || end === 'dead' ? 'client-disconnect' : 'slow-client';
 }

@@ -48,21 +48,31 @@ export function ignoreErrorEvents(source: object): void {
  *
  * @param iterator the iterator that reads it, if there is one
  * @param report hears of whatever the source throws or rejects at that
+ * @returns what resolves when the source has let go; all of it has been asked to when this returns
  */
-export function disposeSource(source: object, iterator: AsyncIterator<unknown> | undefined, report: (error: unknown) => void): void {
+export async function disposeSource(
+  source: object,
+  iterator: AsyncIterator<unknown> | undefined,
+  report: (error: unknown) => void,
+): Promise<void> {
+  const ends: Promise<unknown>[] = [];
   const attempt = (call: () => unknown): void => {
     try {
-      Promise.resolve(call()).catch(report);
+      ends.push(Promise.resolve(call()).catch(report));
     } catch (error) {
       report(error);
     }
   };
-  const controller = carriedController(source);
-  if (controller) attempt(() => controller.abort());
-  const disposer = findDisposer(source);
-  if (disposer) attempt(() => disposer.call(source));
-  if (iterator) attempt(() => iterator.return?.());
-  else if (!disposer && !controller) attempt(() => returnOf(source));
+  // a getter of the source may throw
+  attempt(() => {
+    const controller = carriedController(source);
+    if (controller) attempt(() => controller.abort());
+    const disposer = findDisposer(source);
+    if (disposer) attempt(() => disposer.call(source));
+    if (iterator) attempt(() => iterator.return?.());
+    else if (!disposer && !controller) attempt(() => returnOf(source));
+  });
+  await Promise.all(ends);
 }
 
 function returnOf(source: object): unknown {

@@ -3,10 +3,16 @@ import { SseSessionError, show } from '../errors.js';
 import { disposeSource, ignoreErrorEvents } from './dispose.js';
 import type { SseSource } from './sse-source.js';
 
-/** Pauses pull sources while their reader takes no more. */
-export interface Gate {
-  /** Nothing when the reader takes more, else a promise that resolves when it does, or never will. */
+/** Who reads a source. */
+export interface SourceOwner {
+  /** Nothing when it takes more, else a promise that resolves when it does, or never will: pull sources are paused for so long. */
   ready(): Promise<void> | undefined;
+  /** The source does something, a read or its own end, that may outlast the reading. */
+  onWork(): void;
+  /** It has done that. Comes once for every {@link onWork}, unless the source hangs. */
+  onWorkDone(): void;
+  /** What the source threw as it was let go of. */
+  onDisposeError(error: unknown): void;
 }
 
 /** A source, whatever its kind, as an Observable that can be let go of at any time, subscribed or not. */
@@ -21,13 +27,13 @@ const NOTHING: OpenSource = { values: NEVER, dispose: () => undefined };
 /**
  * @throws SseSessionError `INVALID_SOURCE` when a handler returned something that is no source.
  */
-export function openSource(value: SseSource, gate: Gate, report: (error: unknown) => void, handler = 'A managed SSE handler'): OpenSource {
+export function openSource(value: SseSource, owner: SourceOwner, handler = 'A managed SSE handler'): OpenSource {
   if (value === undefined) return NOTHING;
   // an Observable frees itself when it is unsubscribed
   if (isObservable(value)) return { values: value, dispose: () => undefined };
   // by its reader, although Node's is async iterable: the iterator's return() waits for a pending read, the reader's cancel() does not
-  if (isReadableStream(value)) return new PullSource(value, () => readerIterator(value), gate, report);
-  if (isAsyncIterable(value)) return new PullSource(value, () => value[Symbol.asyncIterator](), gate, report);
+  if (isReadableStream(value)) return new PullSource(value, () => readerIterator(value), owner);
+  if (isAsyncIterable(value)) return new PullSource(value, () => value[Symbol.asyncIterator](), owner);
   throw new SseSessionError(
     'INVALID_SOURCE',
     `${handler} returned ${show(value)}; expected an Observable, an async iterable, a ReadableStream, a promise of one, or nothing.${hintFor(value)}`,
@@ -71,29 +77,25 @@ class PullSource implements OpenSource {
   constructor(
     private readonly source: object,
     private readonly iterate: () => AsyncIterator<unknown>,
-    private readonly gate: Gate,
-    private readonly report: (error: unknown) => void,
+    private readonly owner: SourceOwner,
   ) {
     ignoreErrorEvents(source);
     this.values = new Observable((subscriber) => {
-      void this.#pull(subscriber);
+      owner.onWork();
+      void this.#pull(subscriber).finally(() => owner.onWorkDone());
       return () => this.dispose();
     });
   }
 
   dispose(): void {
-    this.#dispose(this.report);
+    this.#dispose((error) => this.owner.onDisposeError(error));
   }
 
   #dispose(report: (error: unknown) => void): void {
     if (this.#isOver) return;
     this.#isOver = true;
-    try {
-      disposeSource(this.source, this.#iterator, report);
-    } catch (error) {
-      // a getter of the source threw
-      report(error);
-    }
+    this.owner.onWork();
+    void disposeSource(this.source, this.#iterator, report).finally(() => this.owner.onWorkDone());
   }
 
   /** Pulls one value after the other, at the pace of the gate. After the end nothing is emitted, whatever a late `next()` gives. */
@@ -107,7 +109,7 @@ class PullSource implements OpenSource {
       const iterator = (this.#iterator = this.iterate());
       for (let pulls = 1; !this.#isOver; pulls++) {
         if (pulls % PULLS_PER_TURN === 0) await nextTurn();
-        const pause = this.gate.ready();
+        const pause = this.owner.ready();
         if (pause) await pause;
         if (this.#isOver) return;
         const result = await iterator.next();
@@ -124,7 +126,7 @@ class PullSource implements OpenSource {
       if (this.#isOver) return;
       // a failed ReadableStream answers its cancel() with the same error once more
       this.#dispose((another) => {
-        if (another !== error) this.report(another);
+        if (another !== error) this.owner.onDisposeError(another);
       });
       subscriber.error(error);
     }

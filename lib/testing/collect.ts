@@ -3,10 +3,13 @@ import type { EventFields } from '../event/encode.js';
 import { readFields } from '../event/read-event.js';
 import { DEFAULTS } from '../options/defaults.js';
 import type { Serializer } from '../options/options.js';
-import { openSource } from '../source/source.js';
+import { type SourceOwner, openSource } from '../source/source.js';
 import type { SseSource } from '../source/sse-source.js';
 import { TextPayloads } from '../source/text-payloads.js';
 import { plain } from './test-session.js';
+
+const nothing = (): undefined => undefined;
+const READER: SourceOwner = { ready: nothing, onWork: nothing, onWorkDone: nothing, onDisposeError: nothing };
 
 export interface CollectOptions {
   /** Stops after so many events; for a source that does not end by itself. */
@@ -31,7 +34,7 @@ export async function collect(source: SseSource | Promise<SseSource>, options: C
   const { take = Infinity, emit = DEFAULTS.emit, serializer = DEFAULTS.serializer, signal } = options;
   const events: EventFields[] = [];
   const text = new TextPayloads();
-  const opened = openSource(await source, { ready: () => undefined }, () => undefined);
+  const opened = openSource(await source, READER);
   let subscription: Subscription | undefined;
   let isDone = false;
   try {

@@ -9,6 +9,9 @@ export class MemoryResponse implements ResponseStream {
   isDestroyed = false;
   isGone = false;
   isTaken = false;
+  readonly isTcp: boolean = false;
+  readonly endpoints = undefined;
+  readonly bytesHandedOver = 0;
   /** How many times it was written to. */
   writes = 0;
 

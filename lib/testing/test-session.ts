@@ -46,6 +46,7 @@ class MemorySession extends ManagedSession implements TestSession {
       principal,
       key,
       remoteAddress: '127.0.0.1',
+      authorizedUntil: undefined,
       hooks: {},
       options: resolveRouteOptions(moduleOptions, options, route),
     };

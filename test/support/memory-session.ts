@@ -2,6 +2,7 @@ import type { Random } from '../../lib/clock/clock.js';
 import type { SseSessionModuleOptions, RouteOptions } from '../../lib/options/options.js';
 import { resolveModuleOptions, resolveRouteOptions } from '../../lib/options/resolve.js';
 import { ManagedSession } from '../../lib/session/managed-session.js';
+import type { SilentSocket, SilentSockets } from '../../lib/liveness/tcp-table.js';
 import type { RouteHooks } from '../../lib/session/session-hooks.js';
 import { SessionRegistry } from '../../lib/session/session-registry.js';
 import type { SseSource } from '../../lib/source/sse-source.js';
@@ -29,6 +30,7 @@ export interface SessionDescription {
   principal?: string;
   key?: string;
   route?: string;
+  authorizedUntil?: number;
   response?: MemoryResponse;
 }
 
@@ -47,20 +49,25 @@ export class MemoryApp {
   /** The `events$` of all sessions. */
   readonly events: string[] = [];
 
+  /** What the kernel's table of TCP connections says. */
+  silentSockets = new Map<string, SilentSocket>();
+
   constructor(options: SseSessionModuleOptions = {}, random: Random = fakeRandom()) {
-    this.registry = new SessionRegistry(resolveModuleOptions(options), this.clock, random, this.logger);
+    const readTcpTable = async (): Promise<SilentSockets> => this.silentSockets;
+    this.registry = new SessionRegistry(resolveModuleOptions(options), this.clock, random, this.logger, readTcpTable);
     this.registry.events$.subscribe(({ type, reason }) => this.events.push(reason ? `${type} ${reason}` : type));
   }
 
   /** A request that has come and whose handler has not returned yet: its session is connecting. */
   connect(description: SessionDescription = {}): MemoryClient {
-    const { options = {}, hooks = {}, principal, key, route = 'GET /test', response = new MemoryResponse() } = description;
+    const { options = {}, hooks = {}, principal, key, route = 'GET /test', response = new MemoryResponse(), authorizedUntil } = description;
     const log: string[] = [];
     const identity = {
       route,
       principal,
       key,
       remoteAddress: '127.0.0.1',
+      authorizedUntil,
       hooks,
       options: resolveRouteOptions(this.registry.options, options, route),
     };

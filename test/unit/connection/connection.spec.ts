@@ -1,7 +1,7 @@
 import { describe, expect, it, jest } from '@jest/globals';
 import { TimerWheel } from '../../../lib/clock/timer-wheel.js';
 import { Connection } from '../../../lib/connection/connection.js';
-import { FlushQueue } from '../../../lib/connection/flush-queue.js';
+import { Connections } from '../../../lib/connection/connections.js';
 import { encodeComment, encodeData } from '../../../lib/event/encode.js';
 import type { RouteOptions } from '../../../lib/options/options.js';
 import { resolveModuleOptions, resolveRouteOptions } from '../../../lib/options/resolve.js';
@@ -14,7 +14,17 @@ function createConnection(options: RouteOptions = {}, response = new MemoryRespo
   const wheel = new TimerWheel(clock);
   const owner = { onConnectionEnd: jest.fn(), onReady: jest.fn() };
   const route = resolveRouteOptions(resolveModuleOptions(), options, 'test');
-  const connection = new Connection(owner, { wheel, flushQueue: new FlushQueue() }, route, response);
+  const connection = new Connection(
+    owner,
+    new Connections(
+      wheel,
+      1e9,
+      async () => new Map(),
+      () => undefined,
+    ),
+    route,
+    response,
+  );
   connection.attach();
   return { clock, wheel, owner, connection, response };
 }

@@ -216,6 +216,7 @@ describe('stats', () => {
       sessions: { connecting: 1, open: 1, closing: 0 },
       connections: 2,
       opened: 2,
+      deadPeerProbe: { http1: 'tcp-table', http2: 'ping' },
       endedByReason: expect.objectContaining({ complete: 1, error: 0 }) as unknown,
       rejected: 1,
       events: { sent: 3, dropped: 0 },

@@ -73,6 +73,7 @@ describe('the options of a route', () => {
       maxConnections: { process: 100, route: 10 },
       maxPerPrincipal: { process: 5, route: false },
       maxPerSocket: false,
+      perPrincipalPolicy: 'reject',
     });
   });
 

@@ -430,6 +430,13 @@ describe('each end of an open session', () => {
       },
       hooks: [expect.stringMatching(/^error The client/), 'completion slow-client'],
     },
+    'dead-peer': {
+      // the probe's tests show when
+      cause: (app) => [...app.registry.connections].forEach((connection) => connection.onDeadPeer()),
+      hooks: [expect.stringMatching(/^error The client .* has vanished/), 'completion dead-peer'],
+    },
+    evicted: { cause: (_, session) => session.end('evicted'), hooks: ['completion evicted'], last: end('evicted') },
+    unauthorized: { cause: (_, session) => session.end('unauthorized'), hooks: ['completion unauthorized'], last: end('unauthorized') },
     cancelled: { cause: (_, session) => session.close(), hooks: ['completion cancelled'], last: end('cancelled') },
   };
 

@@ -1,6 +1,9 @@
+import { Readable } from 'node:stream';
 import { describe, expect, it, jest } from '@jest/globals';
 import { Observable, Subject } from 'rxjs';
 import { SourceRun, type SourceReader } from '../../../lib/session/source-run.js';
+import type { SseSource } from '../../../lib/source/sse-source.js';
+import { Stragglers } from '../../../lib/session/stragglers.js';
 import { exposeGc } from '../../support/gc.js';
 import { MemoryLogger, turns } from '../../support/memory-session.js';
 
@@ -8,13 +11,20 @@ function createReader() {
   return {
     id: 'id-1',
     route: 'GET /a',
-    isReady: true,
+    isReady: true as boolean,
     tellWhenReady: jest.fn(),
     onValue: jest.fn(),
     onSourceError: jest.fn(),
     onSourceComplete: jest.fn(),
   } satisfies SourceReader;
 }
+
+function createRun(reader: SourceReader = createReader(), logger = new MemoryLogger(), time = { now: 0 }): SourceRun {
+  const kind = { afterMs: 5_000, message: (name: string, elapsedMs: number) => `${name} ${elapsedMs}` };
+  return new SourceRun(reader, (producers = new Stragglers(kind, logger, () => time.now)), logger);
+}
+
+let producers: Stragglers;
 
 /** An async iterable that never gives a value, and notes that it was told to stop. */
 function stuckSource() {
@@ -25,7 +35,7 @@ function stuckSource() {
 
 describe('SourceRun', () => {
   it('lets go of every source that it was given, also those of earlier runs of the handler', () => {
-    const run = new SourceRun(createReader(), new MemoryLogger());
+    const run = createRun();
     const [first, second] = [stuckSource(), stuckSource()];
     run.adopt(first.source);
     run.read(run.adopt(second.source));
@@ -36,7 +46,7 @@ describe('SourceRun', () => {
 
   it('lets go at once, and unread, of a source that comes after the end', async () => {
     const reader = createReader();
-    const run = new SourceRun(reader, new MemoryLogger());
+    const run = createRun(reader);
     run.stop();
     const late = stuckSource();
     run.read(run.adopt(late.source));
@@ -47,7 +57,7 @@ describe('SourceRun', () => {
 
   it('takes nothing from a source that goes on after the end', () => {
     const reader = createReader();
-    const run = new SourceRun(reader, new MemoryLogger());
+    const run = createRun(reader);
     const values = new Subject<unknown>();
     run.read(values);
     values.next(1);
@@ -60,7 +70,7 @@ describe('SourceRun', () => {
 
   it('reports, by the name of its session, what a source throws as it is stopped', () => {
     const logger = new MemoryLogger();
-    const run = new SourceRun(createReader(), logger);
+    const run = createRun(createReader(), logger);
     run.read(
       new Observable(() => () => {
         throw new Error('teardown');
@@ -77,7 +87,7 @@ describe('SourceRun', () => {
     const { source } = stuckSource();
     const begin = (): { run: SourceRun; reader: WeakRef<object> } => {
       const reader = createReader();
-      const run = new SourceRun(reader, new MemoryLogger());
+      const run = createRun(reader);
       run.read(run.adopt(source));
       return { run, reader: new WeakRef(reader) };
     };
@@ -94,4 +104,79 @@ describe('SourceRun', () => {
     expect(reader.deref()).toBeUndefined();
     expect(run).toBeDefined();
   });
+
+  it('reports a producer that still runs some seconds after it was told to stop, once, and not one that has stopped', async () => {
+    const logger = new MemoryLogger();
+    const time = { now: 0 };
+    const run = createRun(createReader(), logger, time);
+    let answer = (_: IteratorResult<unknown>): void => undefined;
+    const iterator = { next: () => new Promise<IteratorResult<unknown>>((resolve) => (answer = resolve)) };
+    run.read(run.adopt({ [Symbol.asyncIterator]: () => iterator } as AsyncIterable<unknown>));
+    await turns(1);
+    time.now = 60_000;
+    producers.report();
+    expect(logger.warnings).toEqual([]);
+    run.stop();
+    time.now += 4_999;
+    producers.report();
+    expect(logger.warnings).toEqual([]);
+    time.now += 1;
+    producers.report();
+    producers.report();
+    expect(logger.warnings).toEqual(['session id-1 (GET /a) 5000']);
+    answer({ done: true, value: undefined });
+    await turns(1);
+    await producers.idle();
+  });
+
+  it.each<[string, (run: SourceRun) => void]>([
+    ['a handler that has not returned', (run) => run.onWork()],
+    ['a generator whose finally hangs', (run) => run.read(run.adopt(hangingAtItsEnd()))],
+  ])('takes for running %s', async (_what, begin) => {
+    const logger = new MemoryLogger();
+    const time = { now: 0 };
+    const run = createRun(createReader(), logger, time);
+    begin(run);
+    await turns(2);
+    run.stop();
+    await turns(2);
+    time.now = 5_000;
+    producers.report();
+    expect(logger.warnings).toEqual(['session id-1 (GET /a) 5000']);
+  });
+
+  it.each<[string, () => SseSource]>([
+    ['nothing', () => undefined],
+    ['an Observable', () => new Observable(() => undefined)],
+    ['a generator', () => generate()],
+    ['a ReadableStream', () => new ReadableStream()],
+    ['a Readable', () => new Readable({ read: () => undefined })],
+  ])('takes for stopped %s that stops when it is told to', async (_what, source) => {
+    const logger = new MemoryLogger();
+    const time = { now: 0 };
+    const run = createRun(createReader(), logger, time);
+    run.onWork();
+    run.read(run.adopt(source()));
+    run.onWorkDone();
+    await turns(2);
+    run.stop();
+    await turns(2);
+    time.now = 5_000;
+    producers.report();
+    expect(logger.warnings).toEqual([]);
+  });
 });
+
+async function* generate(): AsyncGenerator<number> {
+  for (let n = 0; ; n++) yield n;
+}
+
+async function* hangingAtItsEnd(): AsyncGenerator<number> {
+  try {
+    yield 1;
+    await turns(1);
+    yield 2;
+  } finally {
+    await new Promise(() => undefined);
+  }
+}

@@ -27,6 +27,9 @@ describe('the reasons of an end', () => {
     'idle-timeout': { hooks: ['timeout', 'completion'], abrupt: false, opens: false },
     error: { hooks: ['error', 'completion'], abrupt: false, opens: false },
     'slow-client': { hooks: ['error', 'completion'], abrupt: true, opens: false },
+    'dead-peer': { hooks: ['error', 'completion'], abrupt: true, opens: false },
+    evicted: { hooks: ['completion'], abrupt: false, opens: true },
+    unauthorized: { hooks: ['completion'], abrupt: false, opens: false },
     cancelled: { hooks: ['completion'], abrupt: false, opens: true },
     shutdown: { hooks: ['completion'], abrupt: false, opens: false },
   };
@@ -40,10 +43,12 @@ describe('the reasons of an end', () => {
     expect({ hooks: hooksOf(closeReason), abrupt: isAbrupt(closeReason), opens: opensFirst(closeReason) }).toEqual(row);
   });
 
-  it('stand, but for complete when the client leaves or stalls before it has everything', () => {
+  it('stand, but for complete when the client leaves, dies or stalls before it has everything', () => {
     for (const reason of CLOSE_REASONS) {
       expect(afterConnectionEnd(reason, 'finished')).toBe(reason);
       expect(afterConnectionEnd(reason, 'left')).toBe(reason === 'complete' ? 'client-disconnect' : reason);
+      expect(afterConnectionEnd(reason, 'dead')).toBe(reason === 'complete' ? 'client-disconnect' : reason);
+      expect(afterConnectionEnd(reason, 'crowded-out')).toBe(reason === 'complete' ? 'slow-client' : reason);
       expect(afterConnectionEnd(reason, 'stalled')).toBe(reason === 'complete' ? 'slow-client' : reason);
     }
   });

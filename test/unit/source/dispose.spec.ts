@@ -8,7 +8,7 @@ const DISPOSE = (Symbol as unknown as { dispose: symbol }).dispose;
 
 function dispose(source: object, iterator?: AsyncIterator<unknown>) {
   const report = jest.fn<(error: unknown) => void>();
-  disposeSource(source, iterator, report);
+  void disposeSource(source, iterator, report);
   return report;
 }
 

@@ -1,16 +1,17 @@
 import { Readable } from 'node:stream';
 import { describe, expect, it, jest } from '@jest/globals';
 import { Observable, Subject, of } from 'rxjs';
-import { type Gate, openSource } from '../../../lib/source/source.js';
+import { type SourceOwner, openSource } from '../../../lib/source/source.js';
 import type { SseSource } from '../../../lib/source/sse-source.js';
 import { turns } from '../../support/memory-session.js';
 
-const OPEN_GATE: Gate = { ready: () => undefined };
+const nothing = () => undefined;
+const OPEN_GATE: SourceOwner = { ready: nothing, onWork: nothing, onWorkDone: nothing, onDisposeError: nothing };
 
 /** Reads a source; `log` has what came of it. */
-function read(source: SseSource, gate: Gate = OPEN_GATE) {
+function read(source: SseSource, owner: Partial<SourceOwner> = {}) {
   const log: unknown[] = [];
-  const opened = openSource(source, gate, (error) => log.push(['reported', error]));
+  const opened = openSource(source, { ...OPEN_GATE, ...owner, onDisposeError: (error) => log.push(['reported', error]) });
   const subscription = opened.values.subscribe({
     next: (value) => log.push(value),
     error: (error: unknown) => log.push(['error', error]),
@@ -90,11 +91,11 @@ describe('openSource', () => {
     ['an iterable that is not async', new Set([1])],
     ['a promise', Promise.resolve()],
   ])('refuses %s as INVALID_SOURCE', (_, value) => {
-    expect(() => openSource(value as never, OPEN_GATE, () => undefined)).toThrow(expect.objectContaining({ code: 'INVALID_SOURCE' }));
+    expect(() => openSource(value as never, OPEN_GATE)).toThrow(expect.objectContaining({ code: 'INVALID_SOURCE' }));
   });
 
   it('says what it got and what it expects', () => {
-    expect(() => openSource([1] as never, OPEN_GATE, () => undefined)).toThrow(
+    expect(() => openSource([1] as never, OPEN_GATE)).toThrow(
       'A managed SSE handler returned an array; expected an Observable, an async iterable, a ReadableStream, a promise of one, or nothing.',
     );
   });
@@ -161,7 +162,7 @@ describe('openSource', () => {
     expect(destroy).not.toHaveBeenCalled();
 
     const endless = Object.assign(generate(1, 2), { destroy });
-    const second = openSource(endless, OPEN_GATE, () => undefined);
+    const second = openSource(endless, OPEN_GATE);
     second.dispose();
     second.dispose();
     expect(destroy).toHaveBeenCalledTimes(1);
@@ -225,14 +226,14 @@ describe('openSource', () => {
     const iterate = jest.fn();
     const cancel = jest.fn();
     const source = { cancel, [Symbol.asyncIterator]: iterate };
-    openSource(source as never, OPEN_GATE, () => undefined).dispose();
+    openSource(source as never, OPEN_GATE).dispose();
     expect(cancel).toHaveBeenCalledTimes(1);
     expect(iterate).not.toHaveBeenCalled();
   });
 
   it('does not subscribe an Observable that is let go of unread', () => {
     const subscribe = jest.fn();
-    openSource(new Observable(subscribe as never), OPEN_GATE, () => undefined).dispose();
+    openSource(new Observable(subscribe as never), OPEN_GATE).dispose();
     expect(subscribe).not.toHaveBeenCalled();
   });
 
@@ -251,7 +252,7 @@ describe('openSource', () => {
   it('is paused while its reader takes no more, and goes on when it does', async () => {
     let takesMore = false;
     let goOn = (): void => undefined;
-    const gate: Gate = { ready: () => (takesMore ? undefined : new Promise((resolve) => (goOn = resolve))) };
+    const gate: SourceOwner = { ...OPEN_GATE, ready: () => (takesMore ? undefined : new Promise((resolve) => (goOn = resolve))) };
     const pulled: number[] = [];
     const { log } = read(
       (async function* () {

@@ -1,0 +1,146 @@
+import { type TimerWheel, Alarm, type AlarmOwner } from '../clock/timer-wheel.js';
+import { describeError } from '../errors.js';
+import { type SilentSocket, type SilentSockets, type TcpEndpoints, tcpKey } from './tcp-table.js';
+
+/** A connection whose peer is watched. */
+export interface Peer {
+  /** How long it may acknowledge nothing, in milliseconds; `false` when it is not watched. */
+  readonly deadPeerTimeoutMs: number | false;
+  /** Absent when it is not known any more. */
+  readonly endpoints: TcpEndpoints | undefined;
+  /** What was handed to the kernel for this socket, in bytes. */
+  readonly bytesHandedOver: number;
+  /** It has acknowledged nothing for {@link deadPeerTimeoutMs}. */
+  onDeadPeer(): void;
+  /** It has gone, and nobody has heard of it. */
+  onUnheardLeave(): void;
+}
+
+interface Suspect extends SilentSocket {
+  /** Since when at the latest it has acknowledged nothing, by the clock. */
+  readonly since: number;
+  readonly acknowledgedBytes: number;
+}
+
+/** Between two looks while nobody is suspected, as a part of the shortest timeout: so that a suspect is known before its time is up. */
+const IDLE_LOOK = 0.8;
+
+/** Between two looks at suspects, at least: a look costs up to 100 ms of CPU at 10,000 connections. */
+const SPACING_MS = { least: 1_000, most: 2_000, perMsOfLook: 20 };
+
+/** What took longer to read is no news any more: the event loop was blocked, and what it says may have been acknowledged meanwhile. */
+const STALE_MS = 1_000;
+
+/**
+ * Finds peers that have vanished without a word. Heartbeats do not: the kernel takes the writes, sends them again and again for a quarter of an
+ * hour, and meanwhile suspends TCP keepalive. The kernel itself knows how long a peer has been silent, and one read of its tables tells
+ * it of all connections. It is looked at rarely, and again when the time of a suspect is up, which must not have moved since: what was
+ * unacknowledged still is, and its retransmissions have gone on.
+ */
+export class DeadPeerProbe implements AlarmOwner {
+  /** Whether the kernel's tables can be read, as far as is known. */
+  isAvailable = process.platform === 'linux';
+
+  readonly #alarm = new Alarm(this);
+  #suspects = new Map<Peer, Suspect>();
+  #isLooking = false;
+  #lookMs = 0;
+  #isStale = false;
+  #hasWarned = false;
+
+  constructor(
+    private readonly wheel: TimerWheel,
+    private readonly peers: Iterable<Peer>,
+    private readonly read: () => Promise<SilentSockets>,
+    private readonly warn: (message: string) => void,
+  ) {}
+
+  /** A peer has come that is to be watched. */
+  watch({ deadPeerTimeoutMs }: Peer): void {
+    if (deadPeerTimeoutMs === false) return;
+    if (!this.isAvailable) this.#giveUp(`not on ${process.platform}`);
+    else if (!this.#isLooking) this.wheel.setNoLaterThan(this.#alarm, this.wheel.clock.now() + IDLE_LOOK * deadPeerTimeoutMs);
+  }
+
+  /** A peer is not to be watched any more. */
+  forget(peer: Peer): void {
+    this.#suspects.delete(peer);
+  }
+
+  /** Nobody is there any more. */
+  rest(): void {
+    this.wheel.cancel(this.#alarm);
+  }
+
+  onAlarm(): number {
+    void this.#look();
+    return Infinity;
+  }
+
+  async #look(): Promise<void> {
+    this.#isLooking = true;
+    const startedAt = this.wheel.clock.now();
+    try {
+      const silent = await this.read();
+      this.#lookMs = this.wheel.clock.now() - startedAt;
+      this.#isStale = this.#lookMs >= STALE_MS;
+      if (!this.#isStale) this.#judge(silent, startedAt);
+    } catch (error) {
+      this.#giveUp(describeError(error));
+    }
+    this.#isLooking = false;
+    if (this.isAvailable) this.wheel.set(this.#alarm, this.#nextLook());
+  }
+
+  #judge(silent: SilentSockets, now: number): void {
+    const suspects = new Map<Peer, Suspect>();
+    const dead: Peer[] = [];
+    const left: Peer[] = [];
+    for (const peer of silent.size > 0 ? this.peers : []) {
+      const { deadPeerTimeoutMs, endpoints } = peer;
+      const socket = deadPeerTimeoutMs !== false && endpoints && silent.get(tcpKey(endpoints));
+      if (!socket) continue;
+      const suspect = this.#suspect(peer, socket, now);
+      if (socket.hasLeft) left.push(peer);
+      else if (now - suspect.since >= deadPeerTimeoutMs) dead.push(peer);
+      else suspects.set(peer, suspect);
+    }
+    this.#suspects = suspects;
+    // hooks run in these: not while the sessions are gone through
+    for (const peer of dead) peer.onDeadPeer();
+    for (const peer of left) peer.onUnheardLeave();
+  }
+
+  #suspect(peer: Peer, socket: SilentSocket, now: number): Suspect {
+    const acknowledgedBytes = peer.bytesHandedOver - socket.unacknowledgedBytes;
+    const since = now - socket.silentMs;
+    const known = this.#suspects.get(peer);
+    const hasMoved = !known || socket.retransmits < known.retransmits || acknowledgedBytes > known.acknowledgedBytes;
+    return { ...socket, acknowledgedBytes, since: hasMoved ? since : Math.min(since, known.since) };
+  }
+
+  /** When the tables are read next: `Infinity` when nobody is there. */
+  #nextLook(): number {
+    const now = this.wheel.clock.now();
+    let next = Infinity;
+    const { least, most, perMsOfLook } = SPACING_MS;
+    const spacing = Math.min(most, Math.max(least, perMsOfLook * this.#lookMs));
+    for (const { deadPeerTimeoutMs } of this.peers) {
+      if (deadPeerTimeoutMs !== false) next = Math.min(next, now + (this.#isStale ? spacing : IDLE_LOOK * deadPeerTimeoutMs));
+    }
+    for (const [{ deadPeerTimeoutMs }, { since }] of this.#suspects) {
+      next = Math.min(next, Math.max(now + spacing, since + (deadPeerTimeoutMs as number)));
+    }
+    return next;
+  }
+
+  #giveUp(why: string): void {
+    this.isAvailable = false;
+    if (this.#hasWarned) return;
+    this.#hasWarned = true;
+    this.warn(
+      `The kernel's table of TCP connections cannot be read (${why}): a client that vanishes without a word over HTTP/1.1 is not noticed here ` +
+        'before timeoutMs, idleTimeoutMs or a full buffer ends its session.',
+    );
+  }
+}
