@@ -42,9 +42,7 @@ export class Lifecycle implements OnModuleInit, OnApplicationBootstrap, OnModule
   async beforeApplicationShutdown(): Promise<void> {
     this.scheduler.stop();
     await this.shutdown.drain();
-    this.runtime.unanswered.stop(this.registry.closingDeadline);
-    this.runtime.unfinishedBodies.close();
-    await this.runtime.http2Sessions.close(this.registry.clock, this.registry.closingDeadline);
+    await this.runtime.stop(this.registry.closingDeadline);
   }
 
   onApplicationShutdown(): void {

@@ -7,6 +7,7 @@ import { LocalSessionManager } from '../manager/local-session-manager.js';
 import { SessionManager } from '../manager/session-manager.js';
 import type { SseSessionModuleOptions } from '../options/options.js';
 import { resolveModuleOptions } from '../options/resolve.js';
+import { checkModuleOptions, checkObject } from '../options/schema.js';
 import { Controllers } from '../request/controllers.js';
 import { RequestRuntime } from '../request/request-runtime.js';
 import { Cleanup } from '../session/cleanup.js';
@@ -17,6 +18,9 @@ import { Explorer } from './explorer.js';
 import { Lifecycle } from './lifecycle.js';
 import { type ASYNC_OPTIONS_TYPE, ConfigurableModuleClass, MODULE_OPTIONS_TOKEN, type SseSessionModuleExtras } from './options-builder.js';
 
+/** Told apart from options that a factory does not give. */
+const IS_CONFIGURED = Symbol('nestjs-sse-session.is-configured');
+
 @Module({
   imports: [DiscoveryModule],
   providers: [
@@ -24,9 +28,13 @@ import { type ASYNC_OPTIONS_TYPE, ConfigurableModuleClass, MODULE_OPTIONS_TOKEN,
     { provide: RANDOM, useValue: Math.random },
     {
       provide: SessionRegistry,
-      useFactory: (clock: Clock, random: Random, options?: SseSessionModuleOptions) =>
-        new SessionRegistry(resolveModuleOptions(options ?? importedBare()), clock, random, new Logger('SseSession')),
-      inject: [CLOCK, RANDOM, { token: MODULE_OPTIONS_TOKEN, optional: true }],
+      useFactory: (clock: Clock, random: Random, isConfigured?: boolean, options?: SseSessionModuleOptions) => {
+        if (!isConfigured) throw importedBare();
+        // a factory may have given nothing
+        checkModuleOptions(options);
+        return new SessionRegistry(resolveModuleOptions(options), clock, random, new Logger('SseSession'));
+      },
+      inject: [CLOCK, RANDOM, { token: IS_CONFIGURED, optional: true }, { token: MODULE_OPTIONS_TOKEN, optional: true }],
     },
     { provide: Shutdown, useFactory: (registry: SessionRegistry) => new Shutdown(registry), inject: [SessionRegistry] },
     { provide: Cleanup, useFactory: (registry: SessionRegistry) => new Cleanup(registry), inject: [SessionRegistry] },
@@ -50,18 +58,30 @@ export class SseSessionModule extends ConfigurableModuleClass {
    */
   static override forRoot(options: SseSessionModuleOptions & SseSessionModuleExtras = {}): DynamicModule {
     assertSingleCopy();
-    return super.forRoot(options);
+    checkObject(options, 'SseSessionModule.forRoot()');
+    return configured(super.forRoot(options));
   }
 
   /** The module with options that a provider makes: `{ imports, inject, useFactory | useClass | useExisting }`. */
   static override forRootAsync(options: typeof ASYNC_OPTIONS_TYPE): DynamicModule {
     assertSingleCopy();
-    return super.forRootAsync(options);
+    checkObject(options, 'SseSessionModule.forRootAsync()');
+    if (!options.useFactory && !options.useClass && !options.useExisting) {
+      throw new SseSessionError(
+        'INVALID_OPTION',
+        'SseSessionModule.forRootAsync() has no provider of options; expected useFactory, useClass or useExisting.',
+      );
+    }
+    return configured(super.forRootAsync(options));
   }
 }
 
-function importedBare(): never {
-  throw new SseSessionError(
+function configured(module: DynamicModule): DynamicModule {
+  return { ...module, providers: [...(module.providers ?? []), { provide: IS_CONFIGURED, useValue: true }] };
+}
+
+function importedBare(): SseSessionError {
+  return new SseSessionError(
     'MODULE_MISSING',
     'An application imports the class SseSessionModule; import SseSessionModule.forRoot() instead.',
   );

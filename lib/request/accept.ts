@@ -13,7 +13,10 @@ export function namesEventStream(headers: IncomingHttpHeaders): boolean {
   return acceptsEventStream(headers) && negotiator(headers).mediaTypes().includes(EVENT_STREAM);
 }
 
-/** Without charsets: a stream of events is always UTF-8, and some clients say so. An empty header says nothing. */
+/** Every parameter but the weight, such as a charset, or the version of Nest's media type versioning. */
+const PARAMETER = /;\s*(?!q\s*=)[^;,="]+(=\s*("[^"]*"|[^;,]*))?/g;
+
+/** An empty header says nothing. */
 function negotiator({ accept }: IncomingHttpHeaders): Negotiator {
-  return new Negotiator({ headers: { accept: accept?.replace(/;\s*charset\s*=[^;,]*/gi, '') || undefined } });
+  return new Negotiator({ headers: { accept: accept?.toLowerCase().replace(PARAMETER, '') || undefined } });
 }

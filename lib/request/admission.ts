@@ -4,7 +4,7 @@ import type { SessionRegistry } from '../session/session-registry.js';
 import type { SseSession } from '../session/sse-session.js';
 import type { Shutdown } from '../session/shutdown.js';
 import { type HttpExchange, isPipelined } from './http-exchange.js';
-import type { Http2Sessions } from './http2-sessions.js';
+import type { Http2Connections } from './http2-connections.js';
 
 /** Why a request gets no session. */
 export type Refusal = 'shutdown' | 'pipelined' | 'connections' | 'principal' | 'socket';
@@ -21,7 +21,7 @@ export class Admission {
   constructor(
     private readonly registry: SessionRegistry,
     private readonly shutdown: Shutdown,
-    private readonly http2Sessions: Http2Sessions,
+    private readonly http2Connections: Http2Connections,
   ) {}
 
   /** What refuses a request whoever it is of. */
@@ -54,7 +54,7 @@ export class Admission {
 
   #countOfSocket(exchange: HttpExchange): number {
     const stream = http2Stream(exchange.response);
-    return stream?.session ? this.http2Sessions.streamsOn(stream.session) : 0;
+    return stream ? this.http2Connections.othersThan(stream) : 0;
   }
 }
 

@@ -1,5 +1,4 @@
 import type { ExecutionContext } from '@nestjs/common';
-import type { ServerResponse } from 'node:http';
 import type { HttpPair } from '../connection/http-response.js';
 import { SseSessionError } from '../errors.js';
 import { copyFastifyHeaders, type FastifyReplyLike } from './fastify-headers.js';
@@ -85,5 +84,5 @@ function describe(
 
 /** A request that waits behind another on its HTTP/1.1 connection: Node gives it its socket only when that one has ended. */
 export function isPipelined(exchange: HttpExchange): boolean {
-  return exchange.request.httpVersionMajor < 2 && !(exchange.response as ServerResponse).socket && !exchange.request.socket.destroyed;
+  return exchange.request.httpVersionMajor < 2 && !exchange.response.socket && !exchange.request.socket.destroyed;
 }

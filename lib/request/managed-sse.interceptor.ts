@@ -11,7 +11,6 @@ import {
   UnauthorizedException,
 } from '@nestjs/common';
 import { HttpAdapterHost } from '@nestjs/core';
-import type { ServerResponse } from 'node:http';
 import { Observable, type Subscriber, defer, finalize, of, throwError } from 'rxjs';
 import { HttpResponse, http2Stream, sendHead } from '../connection/http-response.js';
 import { SseSessionError, describeError, disown, show, stackOf } from '../errors.js';
@@ -42,15 +41,17 @@ export class ManagedSseInterceptor implements NestInterceptor {
   intercept(context: ExecutionContext, next: CallHandler): Observable<undefined> {
     const { httpAdapter } = this.adapterHost;
     const exchange = httpExchange(context, httpAdapter.getType());
-    if (exchange.request.method === 'HEAD') return this.#answerHead(exchange);
-    // only now: a controller's unit test needs no module
     if (!this.runtime) throw moduleMissing(context);
     const { runtime } = this;
+    runtime.watch(exchange);
+    if (exchange.request.method === 'HEAD') return this.#answerHead(exchange);
     return defer(() => this.#admit(runtime, context, exchange, next)).pipe(finalize(() => runtime.unanswered.watch(exchange, httpAdapter)));
   }
 
   /** One synchronous step from the look at the limits to the session that counts: nobody else is admitted in between. */
   #admit(runtime: RequestRuntime, context: ExecutionContext, exchange: HttpExchange, next: CallHandler): Observable<undefined> {
+    // perhaps an outer interceptor tries again
+    runtime.unanswered.forget(exchange);
     const { method, headers } = exchange.request;
     if (method === 'GET' && !acceptsEventStream(headers)) {
       throw new NotAcceptableException('This route answers with text/event-stream, which the Accept header excludes');
@@ -62,8 +63,6 @@ export class ManagedSseInterceptor implements NestInterceptor {
     const closed = runtime.admission.closedTo(exchange);
     if (closed) return this.#reject(runtime, exchange, route, closed);
     const principal = identify('principal', options.principal, context, name);
-    const refusal = runtime.admission.admit({ exchange, options, principal, route: name });
-    if (refusal) return this.#reject(runtime, exchange, route, refusal);
     const identity = {
       ...route,
       route: name,
@@ -72,15 +71,16 @@ export class ManagedSseInterceptor implements NestInterceptor {
       remoteAddress: exchange.remoteAddress,
       authorizedUntil: options.authorization ? expiryOf(options.authorization, context, name) : undefined,
     };
+    const refusal = runtime.admission.admit({ exchange, options, principal, route: name });
+    if (refusal) return this.#reject(runtime, exchange, route, refusal);
     const controller = runtime.controllers.find(context.getClass());
     return new Observable<undefined>((subscriber) => {
       const stream = http2Stream(exchange.response);
-      const response = new HttpResponse(exchange, stream && runtime.http2Sessions.add(stream));
+      const response = new HttpResponse(exchange, stream && runtime.http2Connections.carry(stream));
       const session = new ManagedSession(runtime.registry, identity, response, (settled) =>
         this.#settle(settled, runtime, exchange, route, subscriber),
       );
       session.controller = controller;
-      runtime.unfinishedBodies.add(exchange);
       beginRun(exchange.reply, { session, isDirect: route.isDirect });
       session.start();
       if (session.state === 'closed') return;
@@ -108,18 +108,19 @@ export class ManagedSseInterceptor implements NestInterceptor {
     route: ManagedRoute,
     subscriber: Subscriber<undefined>,
   ): void {
+    if (session.openedAt === undefined && exchange.isAnswered()) {
+      // by the handler, or by middleware: it is theirs to end, and whatever Nest answered would go into the midst of it
+      if (session.error !== undefined) runtime.registry.logger.error(describeError(session.error), stackOf(session.error));
+      exchange.hijack();
+      subscriber.next(undefined);
+      subscriber.complete();
+      return;
+    }
     switch (session.closeReason) {
       case 'error':
       case 'slow-client':
-        if (!exchange.isAnswered()) {
-          subscriber.error(session.error);
-          return;
-        }
-        // a filter would answer once more, into a response that has its head: the session's error is logged instead, as Nest would
-        runtime.registry.logger.error(describeError(session.error), stackOf(session.error));
-        exchange.hijack();
-        (exchange.response as ServerResponse).end();
-        break;
+        subscriber.error(session.error);
+        return;
       case 'timeout':
         subscriber.error(new GatewayTimeoutException('The stream did not begin in time'));
         return;
@@ -141,7 +142,7 @@ export class ManagedSseInterceptor implements NestInterceptor {
 
   #answerHead(exchange: HttpExchange): Observable<undefined> {
     sendHead(exchange);
-    (exchange.response as { end(): void }).end();
+    exchange.response.end();
     return of(undefined);
   }
 

@@ -1,5 +1,4 @@
 import { HttpException, HttpStatus, ServiceUnavailableException } from '@nestjs/common';
-import type { ServerResponse } from 'node:http';
 import { sendHead } from '../connection/http-response.js';
 import type { ResolvedRouteOptions } from '../options/options.js';
 import type { Shutdown } from '../session/shutdown.js';
@@ -37,6 +36,6 @@ export function refuseAsStream(exchange: HttpExchange, options: ResolvedRouteOpt
   const { request } = exchange;
   if (options.refusal !== 'retry' || request.method !== 'GET' || !namesEventStream(request.headers)) return false;
   sendHead(exchange);
-  (exchange.response as ServerResponse).end(`retry: ${retryMs}\n\n`);
+  exchange.response.end(`retry: ${retryMs}\n\n`);
   return true;
 }

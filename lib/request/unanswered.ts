@@ -12,7 +12,9 @@ const ANSWER_WITHIN_MS = 10_000;
  * swallowed the failure: its value goes nowhere, as the response is not Nest's to send, and the client would wait for ever, and a shutdown with it.
  */
 export class Unanswered {
-  readonly #waiting = new Set<WaitingRequest>();
+  /** By the framework's response. */
+  readonly #waiting = new Map<object, WaitingRequest>();
+  #deadline = Infinity;
 
   constructor(
     private readonly wheel: TimerWheel,
@@ -21,18 +23,26 @@ export class Unanswered {
 
   /** Begins to wait for the answer to a request, unless it has one. */
   watch(exchange: HttpExchange, adapter: AbstractHttpAdapter): void {
-    if (exchange.isAnswered() || isGone(exchange)) return;
-    const request: WaitingRequest = new WaitingRequest(exchange, adapter, this.logger, () => {
-      this.wheel.cancel(request.alarm);
-      this.#waiting.delete(request);
-    });
-    this.#waiting.add(request);
-    this.wheel.set(request.alarm, this.wheel.clock.now() + ANSWER_WITHIN_MS);
+    const { reply } = exchange;
+    if (this.#waiting.has(reply) || exchange.isAnswered() || isGone(exchange)) return;
+    const request = new WaitingRequest(exchange, adapter, this.logger, () => this.forget(exchange));
+    this.#waiting.set(reply, request);
+    this.wheel.set(request.alarm, Math.min(this.wheel.clock.now() + ANSWER_WITHIN_MS, this.#deadline));
+  }
+
+  /** Waits no longer: an interceptor has the handler run once more, or the request is over. */
+  forget({ reply }: HttpExchange): void {
+    const request = this.#waiting.get(reply);
+    if (!request) return;
+    this.#waiting.delete(reply);
+    this.wheel.cancel(request.alarm);
+    request.release();
   }
 
   /** Waits for no answer beyond `deadline`: the application stops. */
   stop(deadline: number): void {
-    for (const { alarm } of this.#waiting) this.wheel.setNoLaterThan(alarm, deadline);
+    this.#deadline = deadline;
+    for (const { alarm } of this.#waiting.values()) this.wheel.setNoLaterThan(alarm, deadline);
   }
 }
 
@@ -48,8 +58,11 @@ class WaitingRequest implements AlarmOwner {
     exchange.response.once('close', onOver);
   }
 
-  onAlarm(): number {
+  release(): void {
     this.exchange.response.off('close', this.onOver);
+  }
+
+  onAlarm(): number {
     this.onOver();
     if (!this.exchange.isAnswered()) this.#answer();
     return Infinity;

@@ -1,3 +1,4 @@
+import { within } from '../clock/within.js';
 import { encode } from '../event/encode.js';
 import type { ManagedSession } from './managed-session.js';
 import type { SessionRegistry } from './session-registry.js';
@@ -48,10 +49,10 @@ export class Shutdown {
     const deadline = registry.clock.now() + timeoutMs;
     registry.closingDeadline = deadline;
     const cancel = this.#scheduleEnds();
-    await this.#within(deadline, registry.empty());
+    await within(registry.clock, deadline, registry.empty());
     cancel();
     for (const session of [...registry]) session.cut('shutdown');
-    await this.#within(deadline, registry.hookRunner.idle());
+    await within(registry.clock, deadline, registry.hookRunner.idle());
     registry.hookRunner.reportHanging(0);
   }
 
@@ -77,16 +78,5 @@ export class Shutdown {
   #end(session: ManagedSession, clients: number): void {
     if (session.state !== 'open') return;
     session.end('shutdown', undefined, [encode({ retry: this.returnMs(session.options.retryMs, clients) })]);
-  }
-
-  /** Waits for `done`, but not beyond the deadline. */
-  #within(deadline: number, done: Promise<void>): Promise<void> {
-    return new Promise((resolve) => {
-      const cancel = this.registry.clock.schedule(resolve, Math.max(0, deadline - this.registry.clock.now()));
-      void done.then(() => {
-        cancel();
-        resolve();
-      });
-    });
   }
 }

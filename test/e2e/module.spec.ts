@@ -184,7 +184,21 @@ describeEachAdapter('SseSessionModule', ({ startApp }) => {
     }
     const options = { shutdown: { timeoutMs: 1_000 } };
     await expect(start([SseSessionModule.forRoot(options)], { controllers: [LateController] })).rejects.toThrow(
-      '"shutdown.finishMs of LateController.stream" is 5000; expected at most shutdown.timeoutMs (1000)',
+      '@ManagedSse() on LateController.stream: option "shutdown.finishMs" is 5000; expected at most shutdown.timeoutMs (1000)',
+    );
+  });
+
+  it.each<[string, () => unknown, string]>([
+    ['null', () => SseSessionModule.forRoot(null as never), 'SseSessionModule.forRoot() takes an object of options; got null.'],
+    ['an array', () => SseSessionModule.forRoot([] as never), 'SseSessionModule.forRoot() takes an object of options; got an array.'],
+    ['no provider', () => SseSessionModule.forRootAsync({}), 'expected useFactory, useClass or useExisting'],
+  ])('says at once what is wrong with %s for its options', (_what, importIt, message) => {
+    expect(importIt).toThrow(message);
+  });
+
+  it('says so when the factory of its options gives none', async () => {
+    await expect(start([SseSessionModule.forRootAsync({ useFactory: () => undefined as never })])).rejects.toThrow(
+      'SseSessionModule.forRoot() takes an object of options; got undefined.',
     );
   });
 

@@ -6,6 +6,7 @@ import { NEVER, Subject, concat, of } from 'rxjs';
 import { describeEachAdapter } from '../support/apps.js';
 import { eventually } from '../support/eventually.js';
 import { h2Request } from '../support/h2-client.js';
+import { LOCALHOST_TLS } from '../support/tls.js';
 import { EVENT_STREAM, type Life, endless, expectEnd, startLife, turns, untilBlocked } from '../support/life.js';
 
 const RETRY = 'retry: 2000\n';
@@ -213,6 +214,19 @@ describeEachAdapter('When the application stops', ({ startApp, adapter }) => {
     expect(life.log.filter((line) => line.endsWith('open'))).toEqual([]);
   });
 
+  it('a half request that waits behind a stream keeps the server no longer than the stream', async () => {
+    const life = await startLife(startApp, forever, { clock: new FakeClock() });
+    const client = await life.get();
+    await client.waitFor('first');
+    client.write('GET /next HTTP/1.1\r\nHo');
+    await turns(20);
+    const before = performance.now();
+    await life.close();
+    expect(performance.now() - before).toBeLessThan(2_000);
+    await client.closed;
+    expect(client.response?.complete).toBe(true);
+  });
+
   it('app.close() may be called twice', async () => {
     const life = await startLife(startApp, forever);
     const client = await life.get();
@@ -253,6 +267,60 @@ describeEachAdapter('When the application stops', ({ startApp, adapter }) => {
       expect(await whole).toBe(`${RETRY}data: first\n\n${LAST_WORDS}`);
       await closed;
       await expectEnd(life, 'shutdown');
+    });
+
+    it.each<[string, Record<string, unknown>, string]>([
+      ['h2c', { http2: true }, 'http'],
+      ['TLS', { http2: true, https: LOCALHOST_TLS }, 'https'],
+    ])('HTTP/2 connections of clients that never read are cut at shutdown.timeoutMs (%s)', async (_what, options, scheme) => {
+      const life = await startLife(startApp, () => endless(), {
+        module: { shutdown: { timeoutMs: 300 } },
+        app: { adapterOptions: options as never },
+      });
+      const { session, stream } = h2Request(`${scheme}://127.0.0.1:${life.port}`, '/life');
+      stream.pause();
+      await eventually(() => life.sessions.length === 1);
+      await untilBlocked(life.sessions[0]!);
+      const closed = new Promise<void>((resolve) => session.once('close', resolve));
+      const before = performance.now();
+      await life.close();
+      expect(performance.now() - before).toBeLessThan(2_000);
+      await closed;
+      await expectEnd(life, 'shutdown');
+    });
+
+    it.each<[string, string, number]>([
+      ['a request that is refused', 'text/event-stream', 200],
+      ['a request that is not acceptable', 'application/json', 406],
+    ])('HTTP/2 connections are closed that have only had %s, although their clients would keep them', async (_what, accept, status) => {
+      const life = await startLife(startApp, forever, {
+        module: { limits: { maxConnections: 1 }, shutdown: { timeoutMs: 2_000 } },
+        app: { adapterOptions: { http2: true } as never },
+      });
+      const { body } = h2Request(life.url, '/life');
+      await eventually(() => body().includes('first'));
+      const refused = h2Request(life.url, '/life', undefined, accept);
+      expect(await refused.status).toBe(status);
+      await refused.whole;
+      const closed = new Promise<void>((resolve) => refused.session.once('close', resolve));
+      await life.close();
+      await closed;
+    });
+
+    it('HTTP/2 connections are closed that come while the application stops', async () => {
+      const answer = new Subject<string>();
+      const life = await startLife(startApp, () => concat(of('first'), answer), {
+        module: { shutdown: { timeoutMs: 2_000, finishMs: 1_500 } },
+        app: { adapterOptions: { http2: true } as never },
+      });
+      const { body } = h2Request(life.url, '/life');
+      await eventually(() => body().includes('first'));
+      const closing = life.close();
+      await turns(20);
+      const late = h2Request(life.url, '/life');
+      expect(await late.whole).toMatch(/^retry: \d+\n\n$/);
+      answer.complete();
+      await closing;
     });
 
     it('HTTP/2 connections are closed whose streams have ended long ago', async () => {

@@ -1,0 +1,19 @@
+/** A self-signed certificate of localhost, for tests alone: `openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=localhost`. */
+export const LOCALHOST_TLS = {
+  key: `-----BEGIN PRIVATE KEY-----
+MIGHAgEAMBMGByqGSM49AgEGCCqGSM49AwEHBG0wawIBAQQgwQHsfqKaTYA4xw3J
+2dnVVMgqbfTKkRQl2tm2w9jQ44ShRANCAATIBi2PiH/x96LJEarT5QtZKYPcVJea
+wwWcQYmj9PStwtnqQkPPH4FTchuPxdMkTvqhC3j0mNVCKHfHAn0Nb3Tu
+-----END PRIVATE KEY-----`,
+  cert: `-----BEGIN CERTIFICATE-----
+MIIBmzCCAUGgAwIBAgIUZ52o2A8mCyuSXMUbfp5/Qts7VPYwCgYIKoZIzj0EAwIw
+FDESMBAGA1UEAwwJbG9jYWxob3N0MCAXDTI2MTEyNTE1MDkwNloYDzIxMjYxMTAx
+MTUwOTA2WjAUMRIwEAYDVQQDDAlsb2NhbGhvc3QwWTATBgcqhkjOPQIBBggqhkjO
+PQMBBwNCAATIBi2PiH/x96LJEarT5QtZKYPcVJeawwWcQYmj9PStwtnqQkPPH4FT
+chuPxdMkTvqhC3j0mNVCKHfHAn0Nb3Tuo28wbTAdBgNVHQ4EFgQUaL2ywMErawWG
+GGr+IJsVSjmE5zowHwYDVR0jBBgwFoAUaL2ywMErawWGGGr+IJsVSjmE5zowDwYD
+VR0TAQH/BAUwAwEB/zAaBgNVHREEEzARgglsb2NhbGhvc3SHBH8AAAEwCgYIKoZI
+zj0EAwIDSAAwRQIhAIKhf9z5YriSjh61qyRtmD3FNBBzkcYw6JiMYj9rn4mwAiBU
+02b//sPVHyY8a2InrsddCWdxgad/LH+asseTHNpAgQ==
+-----END CERTIFICATE-----`,
+};
