@@ -27,11 +27,12 @@ export interface SourceReader {
 export class SourceRun implements SourceOwner {
   /** Absent once it is stopped. */
   #reader: SourceReader | undefined;
-  /** Mostly one; an interceptor that runs the handler again makes another. */
-  #sources: OpenSource[] = [];
+  /** Those that are not over: mostly one; an interceptor that runs the handler again makes another. */
+  readonly #sources = new Set<OpenSource>();
   #subscription: Subscription | undefined;
   #text: TextPayloads | undefined;
-  #resume: (() => void) | undefined;
+  /** Sources that are paused. */
+  #paused: (() => void)[] = [];
   #name = '';
   /** What of the producer is under way: its handler, a read, its own end. */
   #working = 0;
@@ -48,7 +49,7 @@ export class SourceRun implements SourceOwner {
   ready(): Promise<void> | undefined {
     if (!this.#reader || this.#reader.isReady) return undefined;
     this.#reader.tellWhenReady();
-    return new Promise((resolve) => (this.#resume = resolve));
+    return new Promise((resolve) => this.#paused.push(resolve));
   }
 
   onWork(): void {
@@ -62,15 +63,20 @@ export class SourceRun implements SourceOwner {
     this.#straggler = undefined;
   }
 
+  onOver(source: OpenSource): void {
+    this.#sources.delete(source);
+  }
+
   onDisposeError(error: unknown): void {
     const name = this.#reader ? nameOf(this.#reader) : this.#name;
     this.logger.warn(`The source of ${name} failed while it was stopped: ${describeError(error)}`);
   }
 
-  /** A paused source may go on. */
+  /** Paused sources may go on. */
   onReady(): void {
-    this.#resume?.();
-    this.#resume = undefined;
+    const paused = this.#paused;
+    this.#paused = [];
+    for (const resume of paused) resume();
   }
 
   /**
@@ -79,8 +85,8 @@ export class SourceRun implements SourceOwner {
    */
   adopt(returned: SseSource): Observable<unknown> {
     const source = openSource(returned, this, this.#reader && `The handler of ${this.#reader.route}`);
-    if (this.#reader) this.#sources.push(source);
-    else source.dispose();
+    if (!this.#reader) source.dispose();
+    else if (source.isOver === false) this.#sources.add(source);
     return source.values;
   }
 
@@ -109,8 +115,7 @@ export class SourceRun implements SourceOwner {
       // an UnsubscriptionError: the teardown of a user's Observable threw
       this.onDisposeError(error);
     }
-    for (const source of this.#sources) source.dispose();
-    this.#sources = [];
+    for (const source of [...this.#sources]) source.dispose();
     this.#subscription = undefined;
     this.onReady();
     this.#watchProducer();

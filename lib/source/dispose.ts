@@ -63,15 +63,20 @@ export async function disposeSource(
       report(error);
     }
   };
-  // a getter of the source may throw
+  // getters of the source may throw: one that does must not keep the others from being asked
+  let isTold = false;
   attempt(() => {
     const controller = carriedController(source);
-    if (controller) attempt(() => controller.abort());
-    const disposer = findDisposer(source);
-    if (disposer) attempt(() => disposer.call(source));
-    if (iterator) attempt(() => iterator.return?.());
-    else if (!disposer && !controller) attempt(() => returnOf(source));
+    isTold = controller !== undefined;
+    return controller?.abort();
   });
+  attempt(() => {
+    const disposer = findDisposer(source);
+    isTold ||= disposer !== undefined;
+    return disposer?.call(source);
+  });
+  if (iterator) attempt(() => iterator.return?.());
+  else if (!isTold) attempt(() => returnOf(source));
   await Promise.all(ends);
 }
 

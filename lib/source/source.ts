@@ -11,6 +11,8 @@ export interface SourceOwner {
   onWork(): void;
   /** It has done that. Comes once for every {@link onWork}, unless the source hangs. */
   onWorkDone(): void;
+  /** The source is over: nothing more comes of it, and there is nothing more to let go of. */
+  onOver(source: OpenSource): void;
   /** What the source threw as it was let go of. */
   onDisposeError(error: unknown): void;
 }
@@ -18,19 +20,19 @@ export interface SourceOwner {
 /** A source, whatever its kind, as an Observable that can be let go of at any time, subscribed or not. */
 export interface OpenSource {
   readonly values: Observable<unknown>;
+  /** Whether there is nothing to let go of (any more). */
+  readonly isOver: boolean;
   /** Stops it and frees what it holds, also when it was never subscribed; harmless twice, and after its own end. */
   dispose(): void;
 }
-
-const NOTHING: OpenSource = { values: NEVER, dispose: () => undefined };
 
 /**
  * @throws SseSessionError `INVALID_SOURCE` when a handler returned something that is no source.
  */
 export function openSource(value: SseSource, owner: SourceOwner, handler = 'A managed SSE handler'): OpenSource {
-  if (value === undefined) return NOTHING;
+  if (value === undefined) return withoutDisposal(NEVER);
   // an Observable frees itself when it is unsubscribed
-  if (isObservable(value)) return { values: value, dispose: () => undefined };
+  if (isObservable(value)) return withoutDisposal(value);
   // by its reader, although Node's is async iterable: the iterator's return() waits for a pending read, the reader's cancel() does not
   if (isReadableStream(value)) return new PullSource(value, () => readerIterator(value), owner);
   if (isAsyncIterable(value)) return new PullSource(value, () => value[Symbol.asyncIterator](), owner);
@@ -38,6 +40,10 @@ export function openSource(value: SseSource, owner: SourceOwner, handler = 'A ma
     'INVALID_SOURCE',
     `${handler} returned ${show(value)}; expected an Observable, an async iterable, a ReadableStream, a promise of one, or nothing.${hintFor(value)}`,
   );
+}
+
+function withoutDisposal(values: Observable<unknown>): OpenSource {
+  return { values, isOver: true, dispose: () => undefined };
 }
 
 function hintFor(value: unknown): string {
@@ -72,7 +78,7 @@ const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(reso
 class PullSource implements OpenSource {
   readonly values: Observable<unknown>;
   #iterator: AsyncIterator<unknown> | undefined;
-  #isOver = false;
+  isOver = false;
 
   constructor(
     private readonly source: object,
@@ -92,10 +98,15 @@ class PullSource implements OpenSource {
   }
 
   #dispose(report: (error: unknown) => void): void {
-    if (this.#isOver) return;
-    this.#isOver = true;
+    if (this.isOver) return;
+    this.#end();
     this.owner.onWork();
     void disposeSource(this.source, this.#iterator, report).finally(() => this.owner.onWorkDone());
+  }
+
+  #end(): void {
+    this.isOver = true;
+    this.owner.onOver(this);
   }
 
   /** Pulls one value after the other, at the pace of the gate. After the end nothing is emitted, whatever a late `next()` gives. */
@@ -107,15 +118,15 @@ class PullSource implements OpenSource {
   }): Promise<void> {
     try {
       const iterator = (this.#iterator = this.iterate());
-      for (let pulls = 1; !this.#isOver; pulls++) {
+      for (let pulls = 1; !this.isOver; pulls++) {
         if (pulls % PULLS_PER_TURN === 0) await nextTurn();
         const pause = this.owner.ready();
         if (pause) await pause;
-        if (this.#isOver) return;
+        if (this.isOver) return;
         const result = await iterator.next();
-        if (this.#isOver) return;
+        if (this.isOver) return;
         if (result.done) {
-          this.#isOver = true;
+          this.#end();
           subscriber.complete();
           return;
         }
@@ -123,7 +134,7 @@ class PullSource implements OpenSource {
       }
     } catch (error) {
       // a source that was stopped fails as it is torn down (an AbortError, mostly): that is its end, not an error
-      if (this.#isOver) return;
+      if (this.isOver) return;
       // a failed ReadableStream answers its cancel() with the same error once more
       this.#dispose((another) => {
         if (another !== error) this.owner.onDisposeError(another);

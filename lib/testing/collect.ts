@@ -1,15 +1,11 @@
-import { Observable, type Subscription } from 'rxjs';
 import type { EventFields } from '../event/encode.js';
 import { readFields } from '../event/read-event.js';
 import { DEFAULTS } from '../options/defaults.js';
 import type { Serializer } from '../options/options.js';
-import { type SourceOwner, openSource } from '../source/source.js';
+import { SourceRun, type SourceReader } from '../session/source-run.js';
+import { Stragglers } from '../session/stragglers.js';
 import type { SseSource } from '../source/sse-source.js';
-import { TextPayloads } from '../source/text-payloads.js';
 import { plain } from './test-session.js';
-
-const nothing = (): undefined => undefined;
-const READER: SourceOwner = { ready: nothing, onWork: nothing, onWorkDone: nothing, onDisposeError: nothing };
 
 export interface CollectOptions {
   /** Stops after so many events; for a source that does not end by itself. */
@@ -22,6 +18,9 @@ export interface CollectOptions {
   signal?: AbortSignal;
 }
 
+const QUIET = { error: () => undefined, warn: () => undefined };
+const NOBODY = new Stragglers({ afterMs: Infinity, message: () => '' }, QUIET, () => 0);
+
 /**
  * Reads what a managed handler returned, as a session would, and gives its events as a client would have them.
  *
@@ -31,54 +30,58 @@ export interface CollectOptions {
  * nothing, look at `session.events` instead: it would never end.
  */
 export async function collect(source: SseSource | Promise<SseSource>, options: CollectOptions = {}): Promise<EventFields[]> {
-  const { take = Infinity, emit = DEFAULTS.emit, serializer = DEFAULTS.serializer, signal } = options;
-  const events: EventFields[] = [];
-  const text = new TextPayloads();
-  const opened = openSource(await source, READER);
-  let subscription: Subscription | undefined;
-  let isDone = false;
+  const collector = new Collector(options);
+  const run = new SourceRun(collector, NOBODY, QUIET);
+  // at once, as a source that never waits would go on for ever
+  collector.onDone = () => run.stop();
+  const stop = (): void => collector.onSourceComplete();
+  options.signal?.addEventListener('abort', stop);
   try {
-    await new Promise<void>((resolve, reject) => {
-      const stop = (): void => {
-        isDone = true;
-        subscription?.unsubscribe();
-        resolve();
-      };
-      signal?.addEventListener('abort', stop, { once: true });
-      if (signal?.aborted) return stop();
-      const read = (value: unknown): void => {
-        if (isDone) return;
-        events.push(plain(readFields(value, { emit, serializer })));
-        if (events.length >= take) stop();
-      };
-      const readText = (decoded: string): void => {
-        if (decoded !== '') read(decoded);
-      };
-      // the subscriber is known before it subscribes, so that an endless source that emits at once can be stopped
-      new Observable<unknown>((subscriber) => {
-        subscription = subscriber;
-        opened.values.subscribe(subscriber);
-      }).subscribe({
-        next: (value) => {
-          try {
-            if (value instanceof Uint8Array) readText(text.decode(value));
-            else read(value);
-          } catch (error) {
-            isDone = true;
-            // eslint-disable-next-line @typescript-eslint/prefer-promise-reject-errors -- as it was thrown
-            reject(error);
-          }
-        },
-        error: reject,
-        complete: () => {
-          readText(text.end());
-          resolve();
-        },
-      });
-    });
+    const values = run.adopt(await source);
+    if (options.signal?.aborted) stop();
+    else run.read(values);
+    return await collector.done;
   } finally {
-    subscription?.unsubscribe();
-    opened.dispose();
+    options.signal?.removeEventListener('abort', stop);
+    run.stop();
   }
-  return events;
+}
+
+class Collector implements SourceReader {
+  readonly id = 'of collect()';
+  readonly route = 'no route';
+  readonly isReady = true;
+  readonly done: Promise<EventFields[]>;
+  onDone: () => void = () => undefined;
+  readonly #events: EventFields[] = [];
+  #resolve: (events: EventFields[]) => void = () => undefined;
+  #reject: (error: unknown) => void = () => undefined;
+
+  constructor(private readonly options: CollectOptions) {
+    this.done = new Promise((resolve, reject) => {
+      this.#resolve = resolve;
+      this.#reject = reject;
+    });
+  }
+
+  tellWhenReady(): void {
+    // it always is
+  }
+
+  onValue(value: unknown): void {
+    const { take = Infinity, emit = DEFAULTS.emit, serializer = DEFAULTS.serializer } = this.options;
+    if (this.#events.length >= take) return;
+    this.#events.push(plain(readFields(value, { emit, serializer })));
+    if (this.#events.length >= take) this.onSourceComplete();
+  }
+
+  onSourceError(error: unknown): void {
+    this.#reject(error);
+    this.onDone();
+  }
+
+  onSourceComplete(): void {
+    this.#resolve(this.#events);
+    this.onDone();
+  }
 }

@@ -8,7 +8,7 @@ export class MemoryResponse implements ResponseStream {
   isEnded = false;
   isDestroyed = false;
   isGone = false;
-  isTaken = false;
+  isAnswered = false;
   readonly isTcp: boolean = false;
   readonly endpoints = undefined;
   readonly bytesHandedOver = 0;

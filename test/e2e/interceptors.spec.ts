@@ -34,6 +34,7 @@ import {
   from,
   interval,
   map,
+  merge,
   of,
   retry,
   startWith,
@@ -228,6 +229,12 @@ class EachController {
     );
   }
 
+  @ManagedSse('twice')
+  @UseInterceptors(interceptor((values) => merge(values, values)))
+  async *twice(): AsyncGenerator<string> {
+    for (let i = 0; i < 5; i++) yield `v${i}`;
+  }
+
   @ManagedSse('paced')
   @UseInterceptors(interceptor(concatMap((value) => of(value).pipe(delay(1)))))
   async *paced(): AsyncGenerator<number> {
@@ -289,6 +296,7 @@ describeEachAdapter('interceptors', ({ startApp }) => {
     ['more', ['first', 'middle', 'last']],
     ['slow', ['slowly a', 'slowly b']],
     ['paced', ['0', '1', '2', '3', '4']],
+    ['twice', ['v0', 'v0', 'v1', 'v1', 'v2', 'v2', 'v3', 'v3', 'v4', 'v4']],
   ])('of the method see each event: %s', async (path, expected) => {
     const { url, app } = await start();
     expect(await readAll(`${url}/each/${path}`)).toEqual({ status: 200, data: expected });

@@ -1,6 +1,6 @@
 import { Readable } from 'node:stream';
 import { describe, expect, it, jest } from '@jest/globals';
-import { Observable, Subject } from 'rxjs';
+import { Observable, Subject, merge } from 'rxjs';
 import { SourceRun, type SourceReader } from '../../../lib/session/source-run.js';
 import type { SseSource } from '../../../lib/source/sse-source.js';
 import { Stragglers } from '../../../lib/session/stragglers.js';
@@ -42,6 +42,36 @@ describe('SourceRun', () => {
     expect([first.stopped, second.stopped].map(({ mock }) => mock.calls.length)).toEqual([0, 0]);
     run.stop();
     expect([first.stopped, second.stopped].map(({ mock }) => mock.calls.length)).toEqual([1, 1]);
+  });
+
+  it('keeps nothing of a source that is over, however many come one after the other', async () => {
+    const collect = exposeGc();
+    const run = createRun();
+    const read = (): WeakRef<object> => {
+      const source = finite();
+      run.read(run.adopt(source));
+      return new WeakRef(source);
+    };
+    const over = read();
+    for (let round = 0; round < 10 && over.deref(); round++) {
+      await turns(2);
+      read();
+      collect();
+    }
+    expect(over.deref()).toBeUndefined();
+  });
+
+  it('wakes every paused source when its reader is ready', async () => {
+    const reader = createReader();
+    reader.isReady = false;
+    const run = createRun(reader);
+    run.read(merge(run.adopt(finite()), run.adopt(finite())));
+    await turns(2);
+    expect(reader.onValue).not.toHaveBeenCalled();
+    reader.isReady = true;
+    run.onReady();
+    await turns(2);
+    expect(reader.onValue.mock.calls).toEqual([[1], [1]]);
   });
 
   it('lets go at once, and unread, of a source that comes after the end', async () => {
@@ -166,6 +196,10 @@ describe('SourceRun', () => {
     expect(logger.warnings).toEqual([]);
   });
 });
+
+async function* finite(): AsyncGenerator<number> {
+  yield 1;
+}
 
 async function* generate(): AsyncGenerator<number> {
   for (let n = 0; ; n++) yield n;

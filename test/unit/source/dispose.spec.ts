@@ -38,6 +38,20 @@ describe('disposeSource', () => {
     }
   });
 
+  it('asks in every other way when one of them cannot even be looked for', () => {
+    const source = {
+      get controller(): never {
+        throw new Error('no controller');
+      },
+      destroy: jest.fn(),
+    };
+    const iterator = { next: jest.fn<() => Promise<IteratorResult<unknown>>>(), return: jest.fn<() => Promise<IteratorResult<unknown>>>() };
+    const report = dispose(source, iterator);
+    expect(source.destroy).toHaveBeenCalledTimes(1);
+    expect(iterator.return).toHaveBeenCalledTimes(1);
+    expect(report.mock.calls).toEqual([[new Error('no controller')]]);
+  });
+
   it("aborts the controller that an LLM SDK's stream carries, and returns its iterator", () => {
     const controller = new AbortController();
     const iterator = {

@@ -6,7 +6,7 @@ import type { SseSource } from '../../../lib/source/sse-source.js';
 import { turns } from '../../support/memory-session.js';
 
 const nothing = () => undefined;
-const OPEN_GATE: SourceOwner = { ready: nothing, onWork: nothing, onWorkDone: nothing, onDisposeError: nothing };
+const OPEN_GATE: SourceOwner = { ready: nothing, onWork: nothing, onWorkDone: nothing, onDisposeError: nothing, onOver: nothing };
 
 /** Reads a source; `log` has what came of it. */
 function read(source: SseSource, owner: Partial<SourceOwner> = {}) {

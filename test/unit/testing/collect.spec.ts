@@ -54,6 +54,13 @@ describe('collect', () => {
     await expect(collect(of(1, 2, 3), { take: 2 })).resolves.toEqual([{ data: '1' }, { data: '2' }]);
   });
 
+  it('stops a source that emits without end and never waits', async () => {
+    const endless = new Observable<number>((subscriber) => {
+      while (!subscriber.closed) subscriber.next(1);
+    });
+    expect(await collect(endless, { take: 2 })).toEqual([{ data: '1' }, { data: '1' }]);
+  });
+
   it('stops when its signal is aborted, also when it has been', async () => {
     const session = createTestSession();
     const unsubscribed = jest.fn();
