@@ -28,9 +28,9 @@ export interface ConnectionContext {
 }
 
 /**
- *   waiting --open()--> opening --> open --end()--> ending --all written--> ended --> closed
- *      |                              |                |                      |         ^
- *      +------------------------------+----------------+-- the client leaves -+---------+
+ *   waiting --sendHead()--> opening --> open --end()--> ending --all written--> ended --> closed
+ *      |                                  |                |                      |         ^
+ *      +----------------------------------+----------------+-- the client leaves -+---------+
  */
 type ConnectionState = 'waiting' | 'opening' | 'open' | 'ending' | 'ended' | 'closed';
 
@@ -54,15 +54,18 @@ export class Connection implements AlarmOwner, ResponseListener, Flushable, Peer
   /** The response takes no more until it drains. */
   #blocked = false;
   #flushing = false;
+  #isWriting = false;
   /** While it is waiting, one event is enough: nothing more is pulled for a stream that may never open. */
   #hasEvent = false;
   /** A source waits to be told that the connection takes more. */
   #wanted = false;
   #lastWriteAt = 0;
   #endBy = Infinity;
+  #closesSocket = false;
   /** Since when nothing has moved although something waits, and how much had moved by then. */
   #stillSince = Infinity;
   #stillAtBytes = 0;
+  #isConfirming = false;
   #flushWaiters: (() => void)[] | undefined;
 
   constructor(
@@ -118,9 +121,20 @@ export class Connection implements AlarmOwner, ResponseListener, Flushable, Peer
     this.#wanted = true;
   }
 
-  /** Sends the headers, `openingLines` (which stand at the head of the first event's block) and what waits. */
-  open(openingLines: string): void {
-    this.#sendHead();
+  /** Sends the headers. Throws what Node, or an `on-headers` hook, has against them; then they can still be sent by others. */
+  sendHead(): void {
+    this.#state = 'opening';
+    try {
+      this.response.open();
+    } catch (error) {
+      this.#state = 'waiting';
+      throw error;
+    }
+    this.#state = 'open';
+  }
+
+  /** Writes `openingLines`, which stand at the head of the first event's block, and what waits. */
+  start(openingLines: string): void {
     this.#lastWriteAt = this.context.wheel.clock.now();
     if (openingLines) this.#write(openingLines, openingLines.length);
     this.flush();
@@ -139,28 +153,32 @@ export class Connection implements AlarmOwner, ResponseListener, Flushable, Peer
   }
 
   /** Whether somebody else has answered the request in the meantime. */
-  get isTaken(): boolean {
-    return this.response.isTaken;
+  get isAnswered(): boolean {
+    return this.response.isAnswered;
   }
 
   push(event: EncodedEvent): PushResult {
     // what the response still takes need not wait: nothing is lost in one large turn, and a paused source never overflows
     if (!this.#blocked && !this.#outbox.fits(event)) this.flush();
     const result = this.#outbox.push(event);
-    this.#hasEvent ||= event.dispatched;
+    this.#hasEvent ||= event.committed;
     if (typeof result === 'number') {
       this.eventsDropped += result;
       this.#scheduleFlush();
       this.context.onPushed(event.byteLength);
-    } else if (event.dispatched) {
+    } else if (event.committed) {
       this.eventsDropped++;
     }
     return result;
   }
 
-  /** Writes the owner's last words, then what waits, and ends the response; cuts it off after `withinMs`. */
-  end(lastWords: readonly EncodedEvent[], withinMs: number): void {
+  /**
+   * Writes the owner's last words, then what waits, and ends the response; cuts it off after `withinMs`.
+   * @param closesSocket whether the client's connection ends with it
+   */
+  end(lastWords: readonly EncodedEvent[], withinMs: number, closesSocket = false): void {
     if (this.#state !== 'open') return;
+    this.#closesSocket = closesSocket;
     for (const event of lastWords) this.#outbox.force(event);
     this.#state = 'ending';
     const now = this.context.wheel.clock.now();
@@ -196,6 +214,8 @@ export class Connection implements AlarmOwner, ResponseListener, Flushable, Peer
   flush(): void {
     this.#flushing = false;
     if (this.#state !== 'open' && this.#state !== 'ending') return;
+    // middleware on the response may have come back here from inside a write: nothing overtakes that
+    if (this.#isWriting) return this.#scheduleFlush();
     const slice = this.#blocked ? undefined : this.#outbox.take();
     if (slice) {
       this.eventsSent += slice.events;
@@ -235,9 +255,15 @@ export class Connection implements AlarmOwner, ResponseListener, Flushable, Peer
     this.#cut('crowded-out');
   }
 
-  onAlarm(now: number): number {
-    if (this.response.isGone) this.onClose(false, undefined);
+  /** Ends what its alarm should have ended. */
+  check(now: number): void {
+    if (this.response.isGone) this.#cut('left');
     else if (now >= this.#endBy || this.#hasStalled(now)) this.#cut('stalled');
+  }
+
+  onAlarm(now: number): number {
+    if (now < this.#endBy && this.#hasStalled(now)) this.#confirmStall();
+    else this.check(now);
     if (this.#state !== 'open') return this.#state === 'closed' ? Infinity : this.#endBy;
     this.#settleFlushWaiters();
     const { heartbeat } = this.options;
@@ -248,21 +274,10 @@ export class Connection implements AlarmOwner, ResponseListener, Flushable, Peer
     return this.#nextDeadline(now);
   }
 
-  #sendHead(): void {
-    this.#state = 'opening';
-    try {
-      this.response.open();
-    } catch (error) {
-      this.#state = 'waiting';
-      throw error;
-    }
-    this.#state = 'open';
-  }
-
   #nextDeadline(now: number): number {
     const { heartbeat, buffer } = this.options;
     const heartbeatAt = heartbeat && !this.#blocked ? Math.max(this.#lastWriteAt + heartbeat.intervalMs, now + 1) : Infinity;
-    const stillAt = (this.#stillSince === Infinity ? now : this.#stillSince) + buffer.stallTimeoutMs;
+    const stillAt = this.#isConfirming ? Infinity : (this.#stillSince === Infinity ? now : this.#stillSince) + buffer.stallTimeoutMs;
     const flushedAt = this.#flushWaiters ? now + 1 : Infinity;
     return Math.min(heartbeatAt, Math.max(stillAt, now + 1), flushedAt);
   }
@@ -274,11 +289,22 @@ export class Connection implements AlarmOwner, ResponseListener, Flushable, Peer
       return false;
     }
     const moved = this.bytesSent - this.response.writableLength;
-    if (this.#stillSince === Infinity || moved !== this.#stillAtBytes) {
-      this.#stillSince = now;
-      this.#stillAtBytes = moved;
-    }
+    // less than before is no movement: the framing of what was written meanwhile, a heartbeat even, waits in Node and is no byte of ours
+    if (this.#stillSince === Infinity || moved > this.#stillAtBytes) this.#stillSince = now;
+    this.#stillAtBytes = moved;
     return now - this.#stillSince >= this.options.buffer.stallTimeoutMs;
+  }
+
+  /** What the network has taken meanwhile is heard first: this alarm may come after the event loop was blocked. */
+  #confirmStall(): void {
+    if (this.#isConfirming) return;
+    this.#isConfirming = true;
+    setImmediate(() => {
+      this.#isConfirming = false;
+      const now = this.context.wheel.clock.now();
+      this.check(now);
+      if (this.#state === 'open') this.context.wheel.set(this.#alarm, this.#nextDeadline(now));
+    });
   }
 
   #cut(end: ConnectionEnd): void {
@@ -305,10 +331,13 @@ export class Connection implements AlarmOwner, ResponseListener, Flushable, Peer
   }
 
   #handOver(chunk: string | Buffer): boolean {
+    this.#isWriting = true;
     try {
       return this.response.write(chunk);
     } catch (error) {
       return this.#fail(error);
+    } finally {
+      this.#isWriting = false;
     }
   }
 
@@ -324,7 +353,7 @@ export class Connection implements AlarmOwner, ResponseListener, Flushable, Peer
     // the opening lines stand in a block that no event has closed
     if (this.eventsSent === 0 && this.bytesSent > 0) this.#write(NEW_BLOCK, NEW_BLOCK.length);
     try {
-      this.response.end();
+      this.response.end(this.#closesSocket);
     } catch (error) {
       this.#fail(error);
     }

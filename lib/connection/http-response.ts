@@ -1,5 +1,5 @@
 import type { IncomingMessage, ServerResponse } from 'node:http';
-import type { Http2ServerRequest, Http2ServerResponse, ServerHttp2Stream } from 'node:http2';
+import type { ServerHttp2Stream } from 'node:http2';
 import { constants } from 'node:http2';
 import type { Socket } from 'node:net';
 import type { TcpEndpoints } from '../liveness/tcp-table.js';
@@ -15,10 +15,13 @@ export const STREAM_HEADERS = {
 
 const NO_ADDRESS: Partial<TcpEndpoints> = {};
 
-/** A request and its response as Node has them, whichever framework stands above. */
+/**
+ * A request and its response as Node has them, whichever framework stands above. Over HTTP/2 they are those of its compatibility API, which has
+ * everything that is used here.
+ */
 export interface HttpPair {
-  readonly request: IncomingMessage | Http2ServerRequest;
-  readonly response: ServerResponse | Http2ServerResponse;
+  readonly request: IncomingMessage;
+  readonly response: ServerResponse;
   /** Puts the headers that the application has set by the framework on the response; called once, before they go out. */
   applyHeaders(): void;
   /** Keeps the framework from answering. */
@@ -29,7 +32,7 @@ export interface HttpPair {
 
 /** The HTTP/2 stream under a response, if there is one. */
 export function http2Stream(response: HttpPair['response']): ServerHttp2Stream | undefined {
-  return 'stream' in response ? response.stream : undefined;
+  return (response as { stream?: ServerHttp2Stream }).stream;
 }
 
 /** Whether nobody is there any more to be answered. */
@@ -40,7 +43,7 @@ export function isGone({ response }: HttpPair): boolean {
 
 /** Sends the headers of a stream, with status 200 also for POST: a client takes no other for a stream. */
 export function sendHead(http: HttpPair): void {
-  const response = http.response as ServerResponse;
+  const { response } = http;
   http.applyHeaders();
   for (const name of ['Content-Length', 'Content-Encoding']) response.removeHeader(name);
   for (const [name, value] of Object.entries(STREAM_HEADERS)) response.setHeader(name, value);
@@ -65,14 +68,14 @@ export class HttpResponse implements ResponseStream {
   /** HTTP/1.1 only: one stream at a time holds a socket, so this is one listener per socket; HTTP/2 streams tell reliably themselves. */
   readonly #socket: Socket | undefined;
   #listener: ResponseListener | undefined;
+  #hasFinished = false;
 
   /** @param ping of the HTTP/2 connection, if it is one */
   constructor(
     private readonly http: HttpPair,
     private readonly ping?: Http2Ping,
   ) {
-    // the compatibility API of node:http2 has the methods of ServerResponse that are used here
-    this.#response = http.response as ServerResponse;
+    this.#response = http.response;
     this.#stream = http2Stream(http.response);
     this.#socket = this.#stream ? undefined : (this.#response.socket ?? undefined);
   }
@@ -99,7 +102,7 @@ export class HttpResponse implements ResponseStream {
     return isGone(this.http) || (!this.#stream && (this.#socket === undefined || this.#socket.destroyed));
   }
 
-  get isTaken(): boolean {
+  get isAnswered(): boolean {
     return this.http.isAnswered();
   }
 
@@ -127,7 +130,12 @@ export class HttpResponse implements ResponseStream {
     return takesMore;
   }
 
-  end(): void {
+  end(closesSocket: boolean): void {
+    // an event and not a property, which Fastify's inject() leaves undefined
+    this.#response.once('finish', () => {
+      this.#hasFinished = true;
+      if (closesSocket) this.#socket?.destroySoon();
+    });
     this.#response.end();
   }
 
@@ -138,6 +146,7 @@ export class HttpResponse implements ResponseStream {
 
   release(): void {
     this.#unlisten();
+    this.#response.off('error', this.#onError);
   }
 
   #cut(): void {
@@ -161,7 +170,7 @@ export class HttpResponse implements ResponseStream {
     // a stream that the client closes with NO_ERROR finishes too, but nobody has ended it
     const finished = this.#stream
       ? this.#response.writableEnded && this.#stream.rstCode === 0 && this.#stream.writableFinished
-      : this.#response.writableFinished;
+      : this.#hasFinished || this.#response.writableFinished;
     this.#unlisten();
     // a half-closed connection still holds what was not sent
     if (!finished) this.#cut();

@@ -92,7 +92,7 @@ export class Outbox {
     if (first.byteLength > MAX_WRITE_BYTES) {
       this.#shift();
       this.#rest = Buffer.from(first.text);
-      this.#restDispatched = first.dispatched;
+      this.#restDispatched = first.committed;
       return this.#takeRest();
     }
     return this.#takeWhole();
@@ -106,7 +106,7 @@ export class Outbox {
       this.#shift();
       chunk += event.text;
       byteLength += event.byteLength;
-      if (event.dispatched) events++;
+      if (event.committed) events++;
     }
     this.#bytes -= byteLength;
     return { chunk, byteLength, events };
@@ -148,7 +148,7 @@ export class Outbox {
     while (this.#bytes > leaving && this.#bytes + event.byteLength > this.maxBytes) {
       const oldest = this.#shift() as EncodedEvent;
       this.#bytes -= oldest.byteLength;
-      if (oldest.dispatched) dropped++;
+      if (oldest.committed) dropped++;
     }
     this.#append(event);
     return dropped;
@@ -173,7 +173,7 @@ export class Outbox {
       if (this.#bytes <= this.maxBytes || oldest === event) break;
       latest.delete(type);
       this.#bytes -= oldest.byteLength;
-      if (oldest.dispatched) dropped++;
+      if (oldest.committed) dropped++;
     }
     return dropped;
   }
@@ -186,7 +186,7 @@ export class Outbox {
     }
     latest.set(event.slot, event);
     this.#bytes += event.byteLength;
-    return replaced?.dispatched ? 1 : 0;
+    return replaced?.committed ? 1 : 0;
   }
 
   /** Back to a queue: the connection takes again. */

@@ -26,7 +26,7 @@ export interface ResponseStream {
   /** The client has gone, also when nobody has heard of it yet. */
   readonly isGone: boolean;
   /** Somebody else has answered already. */
-  readonly isTaken: boolean;
+  readonly isAnswered: boolean;
   /**
    * From here on `listener` hears of the end, at once if it has been.
    * @param deadPeerTimeoutMs how long the client may leave a question of the transport's unanswered; `false` when it is not asked
@@ -36,8 +36,8 @@ export interface ResponseStream {
   open(): void;
   /** Returns `false` when the response takes no more before {@link ResponseListener.onDrain}. */
   write(chunk: string | Buffer): boolean;
-  /** Ends the response when all is written. */
-  end(): void;
+  /** Ends the response when all is written, and then perhaps the connection, which a client would keep alive. */
+  end(closesSocket: boolean): void;
   /** Cuts the connection at once. */
   destroy(): void;
   /** Stops listening and leaves the response to others. */

@@ -3,7 +3,7 @@ import { RequestMapping, RequestMethod, Res, UseInterceptors } from '@nestjs/com
 import { assertSingleCopy } from '../copies.js';
 import { SseSessionError, show } from '../errors.js';
 import type { RouteOptions } from '../options/options.js';
-import { checkRouteOptions } from '../options/schema.js';
+import { checkRouteOptions, ownerOf, refuse } from '../options/schema.js';
 import { runHandler, runOf } from '../request/current-run.js';
 import { type Handler, managedMethodOf, markManaged } from '../request/managed-method.js';
 import { ManagedSseInterceptor } from '../request/managed-sse.interceptor.js';
@@ -38,8 +38,6 @@ export interface NameTheControllerAsTypeParameter {
 
 /** A method that returns an {@link SseSource} or a promise of one. */
 type ManagedHandler = (...args: never[]) => SseSource | Promise<SseSource>;
-
-const HOOKS: readonly string[] = ['onOpen', 'onCompletion', 'onTimeout', 'onError'] satisfies (keyof ManagedSseHooks)[];
 
 /**
  * Makes a controller method a route whose every run is a managed session: kept alive by heartbeats, limited in time and memory, and
@@ -87,25 +85,15 @@ function separate(
       `@ManagedSse() on ${name} got ${show(path)} as its path; expected a string, then the options: @ManagedSse('', { ... }).`,
     );
   }
+  checkRouteOptions(options, name);
   const { method = RequestMethod.GET, ...rest } = options;
-  const routeOptions = { ...rest } as Record<string, unknown>;
-  const hooks: Record<string, unknown> = {};
-  for (const hook of HOOKS) {
-    hooks[hook] = routeOptions[hook];
-    delete routeOptions[hook];
-    if (hooks[hook] !== undefined && typeof hooks[hook] !== 'function') {
-      throw new SseSessionError('INVALID_OPTION', `@ManagedSse() on ${name}: option "${hook}" is ${show(hooks[hook])}; expected a method.`);
-    }
-  }
+  // eslint-disable-next-line @typescript-eslint/unbound-method -- their `this` is the controller, which they are called on
+  const { onOpen, onCompletion, onTimeout, onError, ...routeOptions } = rest;
   // an enum has its names as keys too
   if (typeof method !== 'number' || RequestMethod[method] === undefined) {
-    throw new SseSessionError(
-      'INVALID_OPTION',
-      `@ManagedSse() on ${name}: option "method" is ${show(method)}; expected a RequestMethod, such as RequestMethod.POST.`,
-    );
+    refuse({ owner: ownerOf(name), path: 'method' }, method, 'a RequestMethod, such as RequestMethod.POST');
   }
-  checkRouteOptions(routeOptions, name);
-  return { method, routeOptions, hooks: hooks };
+  return { method, routeOptions, hooks: { onOpen, onCompletion, onTimeout, onError } };
 }
 
 type RouteArguments = Record<string, { index: number }>;

@@ -23,8 +23,13 @@ type HookMethod<K extends HookKind> = (...args: Parameters<HookCallbacks[K]>) =>
  */
 export function OnSseSession<K extends HookKind>(kind: K) {
   assertSingleCopy();
-  if (!KINDS.includes(kind)) throw new SseSessionError('INVALID_HOOK', `@OnSseSession() got ${show(kind)}; expected ${KINDS.join(', ')}.`);
   return <M extends HookMethod<K>>(target: object, property: string | symbol, descriptor: TypedPropertyDescriptor<M>): void => {
+    if (!KINDS.includes(kind)) {
+      throw new SseSessionError(
+        'INVALID_HOOK',
+        `@OnSseSession() on ${target.constructor.name}.${String(property)} got ${show(kind)}; expected ${KINDS.join(', ')}.`,
+      );
+    }
     const kinds = (Reflect.getMetadata(ON_SSE_SESSION, descriptor.value as object) ?? []) as HookKind[];
     SetMetadata(ON_SSE_SESSION, [...kinds, kind])(target, property, descriptor);
   };

@@ -20,7 +20,7 @@ export class EncodedEvent {
     /** Of which `overflow: 'latest'` keeps the newest: the type of an event, or what a block without data is for. */
     readonly slot: string,
     /** Whether a blank line ends the block, so that a client commits it. Comments and a `retry:` take effect line by line and have none. */
-    readonly dispatched: boolean,
+    readonly committed: boolean,
   ) {
     this.byteLength = Buffer.byteLength(text);
   }
@@ -47,9 +47,9 @@ export function encode(fields: EventFields): EncodedEvent {
   if (type) text += `event: ${type}\n`;
   if (data !== undefined) text += lines('data:', data);
   if (id !== undefined) text += id === '' ? 'id:\n' : `id: ${id}\n`;
-  const dispatched = data !== undefined || id !== undefined;
-  if (dispatched) text += '\n';
-  return new EncodedEvent(text, slotOf(fields), dispatched);
+  const committed = data !== undefined || id !== undefined;
+  if (committed) text += '\n';
+  return new EncodedEvent(text, slotOf(fields), committed);
 }
 
 /** No type has a NUL in it, so that none meets these. */

@@ -1,4 +1,4 @@
-import { SseSessionError, disown } from '../errors.js';
+import { SseSessionError, describeError, disown } from '../errors.js';
 import { type EncodedEvent, type EventFields, encode, encodeData } from './encode.js';
 import { SseEvent, checkFields, looksLikeEvent } from './sse-event.js';
 import { serializeData } from './serialize.js';
@@ -36,6 +36,11 @@ export function readFields(value: unknown, reading: Reading): EventFields {
 /** {@link readFields}, then encoded: an {@link SseEvent} only once, a string without a detour. */
 export function readEvent(value: unknown, reading: Reading): EncodedEvent {
   if (typeof value === 'string') return encodeData(value);
-  if (value instanceof SseEvent) return SseEvent.encoded(value);
-  return encode(readFields(value, reading));
+  try {
+    if (value instanceof SseEvent) return SseEvent.encoded(value);
+    return encode(readFields(value, reading));
+  } catch (error) {
+    if (error instanceof SseSessionError) throw error;
+    throw new SseSessionError('INVALID_EVENT', `An event cannot be read: ${describeError(error)}`, { cause: error });
+  }
 }

@@ -1,4 +1,3 @@
-import { SseSessionError } from '../errors.js';
 import { AUTHORIZATION_DEFAULTS, DEFAULTS } from './defaults.js';
 import type {
   AuthorizationOptions,
@@ -13,7 +12,7 @@ import type {
   SseSessionModuleOptions,
   StreamOptions,
 } from './options.js';
-import { checkModuleOptions } from './schema.js';
+import { MODULE_OWNER, checkModuleOptions, ownerOf, refuse } from './schema.js';
 
 /** The module's options with every default in its place. */
 export interface ResolvedModuleOptions {
@@ -46,7 +45,7 @@ function mergeOrFalse<T extends object>(
 }
 
 /** A route has the module's limit beside its own; its `false` lifts both. */
-function limit(outer: number | false = false, inner?: number | false): ResolvedLimit {
+function limit(outer: number | false, inner: number | false | undefined): ResolvedLimit {
   return { process: inner === false ? false : outer, route: inner ?? false };
 }
 
@@ -58,16 +57,18 @@ export function resolveModuleOptions(given: SseSessionModuleOptions = {}): Resol
     cleanup: merge(DEFAULTS.cleanup, given.cleanup),
     shutdown: merge(DEFAULTS.shutdown, given.shutdown),
   } as ResolvedModuleOptions;
-  checkPolicy(given.limits?.perPrincipalPolicy, 'the module');
-  checkFinish(resolved.shutdown.finishMs, resolved, 'shutdown.finishMs');
+  checkTogether(mergeRoute(resolved, {}), resolved.shutdown, MODULE_OWNER);
   return resolved;
 }
 
 export function resolveRouteOptions(module: ResolvedModuleOptions, route: RouteOptions, name: string): ResolvedRouteOptions {
+  const resolved = mergeRoute(module, route);
+  checkTogether(resolved, module.shutdown, ownerOf(name));
+  return resolved;
+}
+
+function mergeRoute(module: ResolvedModuleOptions, route: RouteOptions): ResolvedRouteOptions {
   const outer = module.given;
-  const finishMs = route.shutdown?.finishMs ?? module.shutdown.finishMs;
-  checkFinish(finishMs, module, `shutdown.finishMs of ${name}`);
-  checkPolicy(route.limits?.perPrincipalPolicy ?? outer.limits?.perPrincipalPolicy, name);
   const plain = merge<StreamOptions>(DEFAULTS, outer, route);
   return {
     ...(plain as Omit<ResolvedRouteOptions, 'limits' | 'finishMs'>),
@@ -75,46 +76,45 @@ export function resolveRouteOptions(module: ResolvedModuleOptions, route: RouteO
     endEvent: mergeOrFalse<EndEventOptions>(DEFAULTS.endEvent, outer.endEvent, route.endEvent),
     buffer: merge<ResolvedRouteOptions['buffer']>(DEFAULTS.buffer, outer.buffer, route.buffer),
     deadPeer: mergeOrFalse<Complete<DeadPeerOptions>>(DEFAULTS.deadPeer, outer.deadPeer, route.deadPeer),
-    authorization: authorization(outer.authorization, route.authorization, name),
+    authorization: authorization(outer.authorization, route.authorization),
     limits: {
       perPrincipalPolicy: route.limits?.perPrincipalPolicy ?? outer.limits?.perPrincipalPolicy ?? DEFAULTS.limits.perPrincipalPolicy,
-      maxConnections: limit(outer.limits?.maxConnections, route.limits?.maxConnections),
-      maxPerPrincipal: limit(outer.limits?.maxPerPrincipal, route.limits?.maxPerPrincipal),
+      maxConnections: limit(outer.limits?.maxConnections ?? DEFAULTS.limits.maxConnections, route.limits?.maxConnections),
+      maxPerPrincipal: limit(outer.limits?.maxPerPrincipal ?? DEFAULTS.limits.maxPerPrincipal, route.limits?.maxPerPrincipal),
       maxPerSocket: route.limits?.maxPerSocket ?? outer.limits?.maxPerSocket ?? DEFAULTS.limits.maxPerSocket,
     },
     principal: route.principal ?? outer.principal,
     key: route.key ?? outer.key,
-    finishMs,
+    finishMs: route.shutdown?.finishMs ?? module.shutdown.finishMs,
   };
 }
 
 function authorization(
   outer: StreamOptions['authorization'],
   route: StreamOptions['authorization'],
-  name: string,
 ): ResolvedRouteOptions['authorization'] {
-  const merged = mergeOrFalse<AuthorizationOptions & { intervalMs: number }>(false, outer, route);
-  if (merged === false) return false;
-  if (merged.revalidate || merged.expiresAt) return merge(AUTHORIZATION_DEFAULTS, merged);
-  throw new SseSessionError(
-    'INVALID_OPTION',
-    `SseSessionModule option "authorization" of ${name} has neither "revalidate" nor "expiresAt"; expected at least one, or false.`,
-  );
+  const merged = mergeOrFalse<AuthorizationOptions>(false, outer, route);
+  return merged && merge(AUTHORIZATION_DEFAULTS, merged);
 }
 
-/** An evicted tab would come back by itself and evict in turn, unless it can be told to stay away. */
-function checkPolicy(policy: string | undefined, name: string): void {
-  if (policy !== 'evict-oldest') return;
-  throw new SseSessionError(
-    'INVALID_OPTION',
-    `SseSessionModule option "limits.perPrincipalPolicy" of ${name} is "evict-oldest", which needs resume: an evicted client comes back by itself, and evicts in turn. Expected 'reject'.`,
-  );
-}
-
-function checkFinish(finishMs: number, module: ResolvedModuleOptions, what: string): void {
-  if (finishMs <= module.shutdown.timeoutMs) return;
-  throw new SseSessionError(
-    'INVALID_OPTION',
-    `SseSessionModule option "${what}" is ${finishMs}; expected at most shutdown.timeoutMs (${module.shutdown.timeoutMs}), as the shutdown ends then.`,
-  );
+/** What an option's own value does not tell. */
+function checkTogether(
+  { authorization, limits, finishMs }: ResolvedRouteOptions,
+  { timeoutMs }: Complete<ShutdownOptions>,
+  owner: string,
+): void {
+  if (authorization && !authorization.revalidate && !authorization.expiresAt) {
+    refuse({ owner, path: 'authorization' }, {}, 'at least one of revalidate and expiresAt, or false');
+  }
+  // an evicted tab would come back by itself and evict in turn
+  if (limits.perPrincipalPolicy === 'evict-oldest') {
+    refuse(
+      { owner, path: 'limits.perPrincipalPolicy' },
+      limits.perPrincipalPolicy,
+      "'reject', as eviction needs resume: an evicted client comes back by itself",
+    );
+  }
+  if (finishMs > timeoutMs) {
+    refuse({ owner, path: 'shutdown.finishMs' }, finishMs, `at most shutdown.timeoutMs (${timeoutMs}), as the shutdown ends then`);
+  }
 }

@@ -1,7 +1,7 @@
 import { SseSessionError, show } from '../errors.js';
 
 /** Where a value stands, for messages: whose option (`SseSessionModule`, or the route), and its path (`buffer.maxBytes`). */
-interface Place {
+export interface Place {
   readonly owner: string;
   readonly path: string;
 }
@@ -13,7 +13,8 @@ type Shape = Record<string, Check>;
 /** setTimeout's own limit: 24.8 days. */
 const MAX_MS = 2 ** 31 - 1;
 
-function refuse({ owner, path }: Place, value: unknown, expected: string): never {
+/** @throws SseSessionError `INVALID_OPTION` that names the option, whose it is, what it got and what it expects. */
+export function refuse({ owner, path }: Place, value: unknown, expected: string): never {
   throw new SseSessionError('INVALID_OPTION', `${owner} option "${path}" is ${show(value)}; expected ${expected}.`);
 }
 
@@ -40,6 +41,9 @@ const name = check('a string that is not empty, without CR, LF or NUL', (value) 
 const oneOf = (...values: string[]): Check =>
   check(values.map((value) => `'${value}'`).join(' or '), (value) => values.includes(value as string));
 
+/** What a route may not set. */
+const ofTheModule = check("nothing: it is the module's alone, set in SseSessionModule.forRoot()", () => false);
+
 /** `false` or what `inner` takes; `0` is told apart, as people write it for "never". */
 function orFalse(inner: Check): Check {
   return (value, place) => {
@@ -51,13 +55,18 @@ function orFalse(inner: Check): Check {
 
 function group(shape: Shape, required: readonly string[] = []): Check {
   return (value, place) => {
-    if (typeof value !== 'object' || value === null || Array.isArray(value))
-      refuse(place, value, `an object with ${Object.keys(shape).join(', ')}`);
+    if (typeof value !== 'object' || value === null || Array.isArray(value)) refuse(place, value, `an object with ${keysOf(shape)}`);
     checkKeys(value as Record<string, unknown>, shape, place);
     for (const key of required) {
       if ((value as Record<string, unknown>)[key] === undefined) refuse(inside(place, key), undefined, 'a value, as it has no default');
     }
   };
+}
+
+function keysOf(shape: Shape): string {
+  return Object.keys(shape)
+    .filter((key) => shape[key] !== ofTheModule)
+    .join(', ');
 }
 
 function checkKeys(value: Record<string, unknown>, shape: Shape, place: Place): void {
@@ -66,10 +75,7 @@ function checkKeys(value: Record<string, unknown>, shape: Shape, place: Place): 
     const checkValue = Object.hasOwn(shape, key) ? shape[key] : undefined;
     if (!checkValue) {
       const { owner, path } = keyPlace;
-      throw new SseSessionError(
-        'INVALID_OPTION',
-        `${owner} option "${path}" is unknown; expected one of ${Object.keys(shape).join(', ')}.`,
-      );
+      throw new SseSessionError('INVALID_OPTION', `${owner} option "${path}" is unknown; expected one of ${keysOf(shape)}.`);
     }
     if (value[key] !== undefined) checkValue(value[key], keyPlace);
   }
@@ -106,25 +112,46 @@ const MODULE: Shape = {
   shutdown: group({ timeoutMs: milliseconds(1), finishMs: milliseconds(0), retryJitterMs: milliseconds(0) }),
 };
 
+const hook = check('a method', (value) => typeof value === 'function');
+
 const ROUTE: Shape = {
   ...STREAM,
-  shutdown: group({ finishMs: milliseconds(0) }),
+  /** Checked by the decorator, which knows Nest's enum. */
+  method: () => undefined,
+  onOpen: hook,
+  onCompletion: hook,
+  onTimeout: hook,
+  onError: hook,
+  maxTotalBytes: ofTheModule,
+  cleanup: ofTheModule,
+  shutdown: group({ finishMs: milliseconds(0), timeoutMs: ofTheModule, retryJitterMs: ofTheModule }),
 };
 
 function checkOptions(options: unknown, shape: Shape, where: string, owner: string): void {
-  if (typeof options !== 'object' || options === null || Array.isArray(options)) {
-    throw new SseSessionError('INVALID_OPTION', `${where} takes an object of options; got ${show(options)}.`);
-  }
+  checkObject(options, where);
   checkKeys(options as Record<string, unknown>, shape, { owner, path: '' });
 }
 
+/** @throws SseSessionError `INVALID_OPTION` for anything but an object. */
+export function checkObject(options: unknown, where: string): void {
+  if (typeof options !== 'object' || options === null || Array.isArray(options)) {
+    throw new SseSessionError('INVALID_OPTION', `${where} takes an object of options; got ${show(options)}.`);
+  }
+}
+
+/** Whose the options of a route are, for messages. */
+export function ownerOf(route: string): string {
+  return `@ManagedSse() on ${route}:`;
+}
+
+export const MODULE_OWNER = 'SseSessionModule';
+
 /** @throws SseSessionError `INVALID_OPTION` that names the option, what it got and what it expects. */
 export function checkModuleOptions(options: unknown): void {
-  checkOptions(options, MODULE, 'SseSessionModule.forRoot()', 'SseSessionModule');
+  checkOptions(options, MODULE, 'SseSessionModule.forRoot()', MODULE_OWNER);
 }
 
 /** @throws SseSessionError `INVALID_OPTION` that names the route too. */
 export function checkRouteOptions(options: unknown, route: string): void {
-  const where = `@ManagedSse() on ${route}`;
-  checkOptions(options, ROUTE, where, `${where}:`);
+  checkOptions(options, ROUTE, `@ManagedSse() on ${route}`, ownerOf(route));
 }

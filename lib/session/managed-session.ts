@@ -20,6 +20,7 @@ import {
   endedBeforeFlush,
   endedElsewhere,
   overflowed,
+  refusedValue,
   slowClient,
 } from './session-errors.js';
 import { Revalidation } from './revalidation.js';
@@ -65,7 +66,7 @@ export class ManagedSession extends SseSession implements AlarmOwner, Connection
   #data: Record<string, unknown> | undefined;
   #abort: AbortController | undefined;
   #onSettled: SettledListener | undefined;
-  #isOpening = false;
+  #opensSoon = false;
   /** The request's own asynchronous context, in which its source and its hooks run. */
   readonly #scope = new AsyncResource('SseSession');
 
@@ -154,6 +155,10 @@ export class ManagedSession extends SseSession implements AlarmOwner, Connection
     return this.#abort.signal;
   }
 
+  get #isClosed(): boolean {
+    return this.state === 'closed';
+  }
+
   get #hasEnded(): boolean {
     return this.state === 'closing' || this.state === 'closed';
   }
@@ -174,15 +179,15 @@ export class ManagedSession extends SseSession implements AlarmOwner, Connection
   /** Sends what is encoded already. */
   deliver(event: EncodedEvent): SendResult {
     if (this.#hasEnded) return 'closed';
-    if (event.dispatched) this.#lifetime.touch();
+    if (event.committed) this.#lifetime.touch();
     const result = this.#connection.push(event);
     if (result === 'overflow') {
       this.end('slow-client', overflowed(this, this.identity.options.buffer.maxBytes));
       return 'closed';
     }
-    // room was made by writing, and that failed
+    if (this.state === 'connecting' && this.identity.options.openOn === 'first-event' && event.committed) this.open();
+    // opening, or writing to make room, may have failed
     if (this.#hasEnded) return 'closed';
-    if (this.state === 'connecting' && this.identity.options.openOn === 'first-event' && event.dispatched) this.open();
     return result === 'dropped' ? 'dropped' : 'accepted';
   }
 
@@ -228,8 +233,8 @@ export class ManagedSession extends SseSession implements AlarmOwner, Connection
 
   /** The handler has resolved: what fails within this macrotask still has its proper HTTP status. */
   handlerResolved(): void {
-    if (this.#isOpening || this.identity.options.openOn !== 'handler') return;
-    this.#isOpening = true;
+    if (this.#opensSoon || this.identity.options.openOn !== 'handler') return;
+    this.#opensSoon = true;
     setImmediate(() => this.open());
   }
 
@@ -252,11 +257,11 @@ export class ManagedSession extends SseSession implements AlarmOwner, Connection
 
   onValue(value: unknown): void {
     // an interceptor may have answered in the handler's place
-    if (!this.#isOpening) this.handlerResolved();
+    if (!this.#opensSoon) this.handlerResolved();
     try {
       this.send(value);
     } catch (error) {
-      this.fail(error);
+      this.fail(refusedValue(this, error));
     }
   }
 
@@ -277,24 +282,25 @@ export class ManagedSession extends SseSession implements AlarmOwner, Connection
       this.end('client-disconnect');
       return;
     }
-    if (this.#connection.isTaken) {
+    if (this.#connection.isAnswered) {
       this.fail(answeredElsewhere(this));
       return;
     }
     try {
-      this.#connection.open(this.#openingLines());
+      this.#connection.sendHead();
     } catch (error) {
       // a header that Node refuses, or an `on-headers` hook that threw: the framework can still answer
       this.fail(error);
       return;
     }
-    // a response that failed at its first write has ended the session
-    if (this.#hasEnded) return;
-    this.state = 'open';
+    this.#go('open');
     this.#lifetime.open();
-    this.openedAt = this.#lifetime.lastActivityAt;
     this.#revalidation?.open(this.context.clock.now());
     this.context.wheel.set(this.#alarm, this.#deadline);
+    this.#connection.start(this.#openingLines());
+    // a response that failed at its first write has ended the session
+    if (this.#isClosed) return;
+    this.openedAt = this.#lifetime.lastActivityAt;
     // before the hooks, as one of them may end the session at once
     this.context.onOpened(this);
     this.#scope.runInAsyncScope(() => {
@@ -329,10 +335,14 @@ export class ManagedSession extends SseSession implements AlarmOwner, Connection
       this.#closed();
       return true;
     }
-    this.state = 'closing';
+    this.#go('closing');
     this.context.wheel.cancel(this.#alarm);
     this.#stopProducing();
-    this.#connection.end([...lastWords, ...lastEvents(this, this.identity.options, this.context.logger)], this.context.closingMs(this));
+    this.#connection.end(
+      [...lastWords, ...lastEvents(this, this.identity.options, this.context.logger)],
+      this.context.closingMs(this),
+      this.context.isStopping,
+    );
     return true;
   }
 
@@ -354,7 +364,7 @@ export class ManagedSession extends SseSession implements AlarmOwner, Connection
 
   /** Ends the session if any of its deadlines has passed or its client is gone; for the cleanup job. */
   check(now: number): void {
-    this.#connection.onAlarm(now);
+    this.#connection.check(now);
     if (!this.#hasEnded) this.onAlarm(now);
   }
 
@@ -400,6 +410,12 @@ export class ManagedSession extends SseSession implements AlarmOwner, Connection
     this.#hooks.add('error', callback);
   }
 
+  /** The one place where the state changes; what the table does not allow is a defect of this class. */
+  #go(to: SessionState): void {
+    if (!canGo(this.state, to)) throw new Error(`A session cannot go from ${this.state} to ${to}`);
+    this.state = to;
+  }
+
   get #deadline(): number {
     return Math.min(this.#lifetime.deadline, this.#revalidation?.deadline ?? Infinity);
   }
@@ -430,7 +446,7 @@ export class ManagedSession extends SseSession implements AlarmOwner, Connection
   /** The last step of every life: nothing of the session is left when the hooks run. */
   #closed(): void {
     const wasSettled = this.#onSettled === undefined;
-    this.state = 'closed';
+    this.#go('closed');
     this.context.wheel.cancel(this.#alarm);
     this.#stopProducing();
     this.context.onClosed(this);

@@ -37,6 +37,8 @@ export interface SessionContext<Session> {
   onClosed(session: Session): void;
   /** The hooks have been called. */
   onEnded(session: Session): void;
+  /** Whether the application stops, so that a client's connection is not kept alive. */
+  readonly isStopping: boolean;
   /** How long the end of a session may take to be written, in milliseconds. */
   closingMs(session: Session): number;
 }

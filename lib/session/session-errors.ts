@@ -9,6 +9,14 @@ export function slowClient(session: SseSession, what: string): SseSessionError {
   return new SseSessionError('SLOW_CLIENT', `The client of ${name(session)} does not read: ${what}.`);
 }
 
+/** What a source emitted was refused: the same error, with the source's name. */
+export function refusedValue({ route }: SseSession, error: unknown): unknown {
+  if (!(error instanceof SseSessionError)) return error;
+  return new SseSessionError(error.code, `The source of ${route} emitted what cannot be sent. ${error.message}`, {
+    cause: error.cause ?? error,
+  });
+}
+
 export function deadPeer(session: SseSession): SseSessionError {
   return new SseSessionError('DEAD_PEER', `The client of ${name(session)} has vanished: it acknowledged nothing for deadPeer.timeoutMs.`);
 }

@@ -44,10 +44,15 @@ export class SessionHooks {
   }
 
   run(kind: HookKind): void {
-    for (const callback of this.#callbacks?.[kind] ?? NO_HOOKS) this.#call(kind, callback, undefined);
+    for (const callback of this.#callbacks?.[kind] ?? NO_HOOKS) this.#callInTurn(kind, callback, undefined);
     const routeHook = this.route[ROUTE_HOOK[kind]];
-    if (routeHook) this.#call(kind, routeHook, this.session.controller);
-    for (const hook of this.application[kind] as AnyHook[]) this.#call(kind, hook, undefined);
+    if (routeHook) this.#callInTurn(kind, routeHook, this.session.controller);
+    for (const hook of this.application[kind] as AnyHook[]) this.#callInTurn(kind, hook, undefined);
+  }
+
+  /** An `open` hook may end the session at once: after its completion no other opens. */
+  #callInTurn(kind: HookKind, hook: AnyHook, self: unknown): void {
+    if (kind !== 'open' || this.session.state !== 'closed') this.#call(kind, hook, self);
   }
 
   #call(kind: HookKind, hook: AnyHook, self: unknown): void {

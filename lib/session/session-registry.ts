@@ -1,4 +1,4 @@
-import { Observable, type Subscriber } from 'rxjs';
+import { Subject } from 'rxjs';
 import type { Clock, Random } from '../clock/clock.js';
 import { TimerWheel } from '../clock/timer-wheel.js';
 import { Connections } from '../connection/connections.js';
@@ -60,13 +60,10 @@ export class SessionRegistry implements SessionContext<ManagedSession> {
   readonly #sessions = new Map<string, ManagedSession>();
   readonly #byPrincipal = new Map<string, Set<ManagedSession>>();
   readonly #perRoute = new Map<string, number>();
-  readonly #subscribers = new Set<Subscriber<SessionEvent>>();
+  readonly #events = new Subject<SessionEvent>();
   #emptyWaiters: (() => void)[] = [];
 
-  readonly events$ = new Observable<SessionEvent>((subscriber) => {
-    this.#subscribers.add(subscriber);
-    return () => this.#subscribers.delete(subscriber);
-  });
+  readonly events$ = this.#events.asObservable();
 
   constructor(
     readonly options: ResolvedModuleOptions,
@@ -112,7 +109,11 @@ export class SessionRegistry implements SessionContext<ManagedSession> {
   /** A request was refused. */
   rejected(error: unknown): void {
     this.totals.rejected++;
-    this.#emit({ type: 'rejected', error });
+    this.#events.next({ type: 'rejected', error });
+  }
+
+  get isStopping(): boolean {
+    return this.closingDeadline !== Infinity;
   }
 
   closingMs(session: ManagedSession): number {
@@ -130,7 +131,7 @@ export class SessionRegistry implements SessionContext<ManagedSession> {
 
   onOpened(session: ManagedSession): void {
     this.totals.opened++;
-    this.#emit({ type: 'open', session });
+    this.#events.next({ type: 'open', session });
   }
 
   onClosed(session: ManagedSession): void {
@@ -147,7 +148,7 @@ export class SessionRegistry implements SessionContext<ManagedSession> {
 
   onEnded(session: ManagedSession): void {
     const reason = session.closeReason as CloseReason;
-    for (const type of hooksOf(reason)) this.#emit(endEvent(type, session, reason));
+    for (const type of hooksOf(reason)) this.#events.next(eventOfEnd(type, session, reason));
     if (this.#sessions.size > 0) return;
     const waiters = this.#emptyWaiters;
     this.#emptyWaiters = [];
@@ -156,7 +157,7 @@ export class SessionRegistry implements SessionContext<ManagedSession> {
 
   /** Completes `events$`: the application has stopped. */
   dispose(): void {
-    for (const subscriber of [...this.#subscribers]) subscriber.complete();
+    this.#events.complete();
   }
 
   #forgetPrincipal(session: ManagedSession): void {
@@ -165,15 +166,11 @@ export class SessionRegistry implements SessionContext<ManagedSession> {
     own?.delete(session);
     if (own?.size === 0) this.#byPrincipal.delete(session.principal);
   }
-
-  #emit(event: SessionEvent): void {
-    for (const subscriber of this.#subscribers) subscriber.next(event);
-  }
 }
 
 const NO_SESSIONS: ReadonlySet<ManagedSession> = new Set();
 
-function endEvent(type: EndHook, session: SseSession, reason: CloseReason): SessionEvent {
+function eventOfEnd(type: EndHook, session: SseSession, reason: CloseReason): SessionEvent {
   switch (type) {
     case 'timeout':
       return { type, session };

@@ -7,10 +7,12 @@ import type { CloseReason, SessionState } from './state.js';
  */
 export type SendResult = 'accepted' | 'dropped' | 'closed';
 
-export type OpenCallback = (session: SseSession) => unknown;
-export type CompletionCallback = (session: SseSession, reason: CloseReason) => unknown;
-export type TimeoutCallback = (session: SseSession) => unknown;
-export type ErrorCallback = (session: SseSession, error: unknown) => unknown;
+type AnyData = Record<string, unknown>;
+
+export type OpenCallback<TData extends object = AnyData> = (session: SseSession<TData>) => unknown;
+export type CompletionCallback<TData extends object = AnyData> = (session: SseSession<TData>, reason: CloseReason) => unknown;
+export type TimeoutCallback<TData extends object = AnyData> = (session: SseSession<TData>) => unknown;
+export type ErrorCallback<TData extends object = AnyData> = (session: SseSession<TData>, error: unknown) => unknown;
 
 /** The fields of a session that are plain values. */
 export type SessionSummary = Pick<
@@ -37,7 +39,7 @@ export type SessionSummary = Pick<
  *
  * An abstract class and not an interface, so that it can stand in a decorated signature.
  */
-export abstract class SseSession<TData extends object = Record<string, unknown>> {
+export abstract class SseSession<TData extends object = AnyData> {
   /** A random UUID; public, fit for logs and URLs. */
   abstract readonly id: string;
   /** What the option `key` gave. */
@@ -99,13 +101,13 @@ export abstract class SseSession<TData extends object = Record<string, unknown>>
   abstract close(): void;
 
   /** Called once the headers are out; at once when they are. */
-  abstract onOpen(callback: OpenCallback): void;
+  abstract onOpen(callback: OpenCallback<TData>): void;
   /** Called once at the end, whichever it is; at once when it has been. */
-  abstract onCompletion(callback: CompletionCallback): void;
+  abstract onCompletion(callback: CompletionCallback<TData>): void;
   /** Called before `onCompletion` when the session ends by `timeoutMs` or `idleTimeoutMs`. */
-  abstract onTimeout(callback: TimeoutCallback): void;
+  abstract onTimeout(callback: TimeoutCallback<TData>): void;
   /** Called before `onCompletion` when the session ends as `error` or `slow-client`. */
-  abstract onError(callback: ErrorCallback): void;
+  abstract onError(callback: ErrorCallback<TData>): void;
 
   /** What may be shown of a session, for logs and for JSON: neither its `data` and `error`, which are the application's, nor anything inside. */
   toJSON(): SessionSummary {

@@ -452,7 +452,11 @@ describe('a managed method', () => {
     ['a bad value', () => ManagedSse('', { timeoutMs: 0 }), 'option "timeoutMs" is 0; expected false to switch it off'],
     ['a hook that is no method', () => ManagedSse('', { onOpen: 'log' } as never), 'option "onOpen" is "log"'],
     ['a method that is none', () => ManagedSse('', { method: 'POST' } as never), 'option "method" is "POST"'],
-    ['an option of the module', () => ManagedSse('', { cleanup: { intervalMs: 5 } } as never), 'option "cleanup" is unknown'],
+    [
+      'an option of the module',
+      () => ManagedSse('', { cleanup: { intervalMs: 5 } } as never),
+      'option "cleanup" is an object; expected nothing',
+    ],
   ])('refuses %s where it is decorated, by its name', (_what, decorate, message) => {
     const declare = () => {
       const decorator = decorate() as MethodDecorator;

@@ -221,7 +221,15 @@ describeEachAdapter('in the application', ({ startApp }) => {
   });
 
   it('refuses a kind of hook that there is not', () => {
-    expect(() => OnSseSession('close' as never)).toThrow(expect.objectContaining({ code: 'INVALID_HOOK' }));
+    const define = () => {
+      class Audit {
+        @OnSseSession('close' as never)
+        note(): void {}
+      }
+      return Audit;
+    };
+    expect(define).toThrow(expect.objectContaining({ code: 'INVALID_HOOK' }));
+    expect(define).toThrow('@OnSseSession() on Audit.note got "close"; expected open, completion, timeout, error.');
   });
 
   it('@CurrentSession() is the session that the manager has', async () => {

@@ -3,7 +3,7 @@ import type { Server } from 'node:http';
 import type { Socket } from 'node:net';
 import { Readable } from 'node:stream';
 import { expect, it } from '@jest/globals';
-import { Controller, HttpException, Scope, UnauthorizedException } from '@nestjs/common';
+import { Controller, HttpException, Query, Scope, UnauthorizedException } from '@nestjs/common';
 import { ManagedSse, type SseSession, type SseSource } from 'nestjs-sse-session';
 import { FakeClock } from 'nestjs-sse-session/testing';
 import { NEVER, Observable, Subject, concat, of, throwError } from 'rxjs';
@@ -98,7 +98,7 @@ describeEachAdapter('Invariant', ({ startApp }) => {
           owners.push(`${this?.name} ${reason}`);
         },
       })
-      run(): SseSource {
+      run(@Query('n') _n?: string): SseSource {
         return of('a');
       }
     }
@@ -113,6 +113,8 @@ describeEachAdapter('Invariant', ({ startApp }) => {
     await (await life.get('/scoped/run')).whole();
     await eventually(() => expect(owners).toEqual(['scoped complete']));
     refuse = true;
+    await (await life.get('/scoped/run?n=1')).whole();
+    await eventually(() => expect(owners).toEqual(['scoped complete', 'undefined error']));
     await (await life.get()).whole();
     // the route hooks of the singleton ran with its instance although its handler never did
     await eventually(() => expect(life.log).toContain('route completion error'));

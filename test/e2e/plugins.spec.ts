@@ -8,10 +8,11 @@ import type { NestFastifyApplication } from '@nestjs/platform-fastify';
 import { ApiProperty, DocumentBuilder, SwaggerModule } from '@nestjs/swagger';
 import compression from 'compression';
 import type { RequestHandler } from 'express';
-import { CurrentSession, LastEventId, ManagedSse, SseSession, SseSessionModule, type SseSource } from 'nestjs-sse-session';
+import { CurrentSession, LastEventId, ManagedSse, SessionManager, SseSession, SseSessionModule, type SseSource } from 'nestjs-sse-session';
 import { NEVER, concat, of } from 'rxjs';
 import { describeEachAdapter } from '../support/apps.js';
 import { readAll } from '../support/events.js';
+import { eventually } from '../support/eventually.js';
 import { connect } from '../support/raw-client.js';
 
 // it has no types of its own
@@ -153,4 +154,13 @@ describeEachAdapter('with plugins', ({ startApp, adapter }) => {
     expect(paths['/plugins/ask/{id}']?.post?.requestBody).toBeDefined();
     expect((await readAll(`${url}/plugins/watch/7`)).data).toEqual(['7']);
   });
+
+  if (isFastify) {
+    it("Fastify's inject() reads a stream that ends, and its session is complete", async () => {
+      const { app } = await start(() => undefined);
+      const fastify = app.getHttpAdapter().getInstance() as { inject(url: string): Promise<{ statusCode: number; body: string }> };
+      expect(await fastify.inject('/plugins/watch/7')).toMatchObject({ statusCode: 200, body: 'data: 7\n\n' });
+      await eventually(() => expect(app.get(SessionManager).stats().endedByReason).toMatchObject({ complete: 1, 'client-disconnect': 0 }));
+    });
+  }
 });

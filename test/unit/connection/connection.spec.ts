@@ -29,18 +29,32 @@ function createConnection(options: RouteOptions = {}, response = new MemoryRespo
   return { clock, wheel, owner, connection, response };
 }
 
+/** Counts the framing of chunked encoding in what waits, as Node's response does. */
+class FramedResponse extends MemoryResponse {
+  override get writableLength(): number {
+    const waiting = super.writableLength;
+    return waiting === 0 ? 0 : waiting + 7 * this.writes;
+  }
+}
+
+/** What its session does when it opens. */
+function open(connection: Connection, openingLines: string): void {
+  connection.sendHead();
+  connection.start(openingLines);
+}
+
 describe('Connection', () => {
   it('writes nothing before it is opened, and then the opening lines at the head of the first block', () => {
     const { connection, response } = createConnection();
     connection.push(encodeData('a'));
     expect(response).toMatchObject({ isOpen: false, received: '' });
-    connection.open('retry: 2000\n');
+    open(connection, 'retry: 2000\n');
     expect(response).toMatchObject({ isOpen: true, received: 'retry: 2000\ndata: a\n\n' });
   });
 
   it('joins what it gets in one turn into one write', async () => {
     const { connection, response } = createConnection();
-    connection.open('');
+    open(connection, '');
     for (const data of ['a', 'b', 'c']) connection.push(encodeData(data));
     expect(response.writes).toBe(0);
     await turns(1);
@@ -52,7 +66,7 @@ describe('Connection', () => {
 
   it('counts the events and the bytes that it has written', async () => {
     const { connection, response } = createConnection();
-    connection.open('retry: 1\n');
+    open(connection, 'retry: 1\n');
     connection.push(encodeData('é'));
     connection.push(encodeComment('c'));
     await turns(1);
@@ -63,7 +77,7 @@ describe('Connection', () => {
   it('keeps what waits in its outbox, not in Node, while the response is full', async () => {
     const { connection, response } = createConnection({}, new MemoryResponse(1));
     response.pause();
-    connection.open('');
+    open(connection, '');
     connection.push(encodeData('a'));
     await turns(1);
     connection.push(encodeData('b'));
@@ -79,7 +93,7 @@ describe('Connection', () => {
     const { connection, response } = createConnection({ buffer: { maxBytes: 1_000_000 } });
     const event = encodeData('é'.repeat(100_000));
     response.pause();
-    connection.open('');
+    open(connection, '');
     connection.push(event);
     await turns(1);
     let most = response.writableLength;
@@ -99,7 +113,7 @@ describe('Connection', () => {
 
     it('is written whenever nothing was for the interval', () => {
       const { clock, connection, response } = createConnection(options);
-      connection.open('');
+      open(connection, '');
       clock.advance(999);
       expect(response.received).toBe('');
       clock.advance(51);
@@ -110,7 +124,7 @@ describe('Connection', () => {
 
     it('is put off by every write', async () => {
       const { clock, connection, response } = createConnection(options);
-      connection.open('');
+      open(connection, '');
       for (let i = 0; i < 5; i++) {
         clock.advance(700);
         connection.push(encodeData('a'));
@@ -126,7 +140,7 @@ describe('Connection', () => {
     it('is not written to a client that does not read', async () => {
       const { clock, connection, response } = createConnection(options, new MemoryResponse(1));
       response.pause();
-      connection.open('');
+      open(connection, '');
       connection.push(encodeData('a'));
       await turns(1);
       clock.advance(10_000);
@@ -135,7 +149,7 @@ describe('Connection', () => {
 
     it('is not written when it is switched off, and then no timer runs for it', () => {
       const { clock, connection, response } = createConnection({ heartbeat: false });
-      connection.open('');
+      open(connection, '');
       clock.advance(25_000);
       expect(response.received).toBe('');
     });
@@ -148,7 +162,7 @@ describe('Connection', () => {
 
     it('is written in UTF-8, and counted so', () => {
       const { clock, connection } = createConnection({ heartbeat: { intervalMs: 1_000, comment: 'é' } });
-      connection.open('');
+      open(connection, '');
       clock.advance(1_050);
       expect(connection.bytesSent).toBe(5);
     });
@@ -160,13 +174,14 @@ describe('Connection', () => {
     it('ends the connection when nothing moved for stallTimeoutMs while something waits', async () => {
       const { clock, wheel, connection, response, owner } = createConnection(options, new MemoryResponse(1));
       response.pause();
-      connection.open('');
+      open(connection, '');
       clock.advance(5_000);
       connection.push(encodeData('a'));
       await turns(1);
       clock.advance(999);
       expect(owner.onConnectionEnd).not.toHaveBeenCalled();
       clock.advance(51);
+      await turns(1);
       expect(owner.onConnectionEnd).toHaveBeenCalledWith(connection, 'stalled', undefined);
       expect(response.isDestroyed).toBe(true);
       expect(wheel.size).toBe(0);
@@ -175,7 +190,7 @@ describe('Connection', () => {
     it('spares a slow client that moves, however slowly', async () => {
       const { clock, connection, response, owner } = createConnection(options, new MemoryResponse(1));
       response.pause();
-      connection.open('');
+      open(connection, '');
       for (let i = 0; i < 20; i++) {
         for (let j = 0; j < 3; j++) connection.push(encodeData('a'));
         await turns(1);
@@ -189,14 +204,14 @@ describe('Connection', () => {
     it('spares a client to whom there is nothing to say', () => {
       const { clock, connection, response, owner } = createConnection(options);
       response.pause();
-      connection.open('');
+      open(connection, '');
       clock.advance(100_000);
       expect(owner.onConnectionEnd).not.toHaveBeenCalled();
     });
 
     it('counts from when something began to wait, not from the last movement before', async () => {
       const { clock, connection, response, owner } = createConnection(options, new MemoryResponse(1));
-      connection.open('');
+      open(connection, '');
       connection.push(encodeData('a'));
       await turns(1);
       clock.advance(30_000);
@@ -206,14 +221,48 @@ describe('Connection', () => {
       clock.advance(900);
       expect(owner.onConnectionEnd).not.toHaveBeenCalled();
       clock.advance(150);
+      await turns(1);
       expect(owner.onConnectionEnd).toHaveBeenCalledTimes(1);
+    });
+
+    it('is not put off by heartbeats, whose framing waits in Node beside what does not move', async () => {
+      // below the high-water mark, so that heartbeats go on
+      const response = new FramedResponse(64 * 1024);
+      const { connection, owner, clock } = createConnection(
+        { heartbeat: { intervalMs: 500 }, buffer: { stallTimeoutMs: 2_000 } },
+        response,
+      );
+      open(connection, '');
+      response.pause();
+      connection.push(encodeData('x'.repeat(4_000)));
+      await turns(1);
+      for (let passed = 0; passed < 3_000 && owner.onConnectionEnd.mock.calls.length === 0; passed += 100) {
+        clock.advance(100);
+        await turns(1);
+      }
+      expect(clock.now()).toBeLessThan(2_700);
+      expect(owner.onConnectionEnd).toHaveBeenCalledWith(connection, 'stalled', undefined);
+    });
+
+    it('is looked at once more when the event loop has turned: what was blocked is not the client', async () => {
+      const response = new MemoryResponse(1);
+      const { connection, owner, clock } = createConnection({ heartbeat: false, buffer: { stallTimeoutMs: 1_000 } }, response);
+      open(connection, '');
+      response.pause();
+      connection.push(encodeData('a'));
+      await turns(1);
+      clock.advance(60_000);
+      response.resume();
+      await turns(2);
+      expect(owner.onConnectionEnd).not.toHaveBeenCalled();
+      expect(response.received).toBe('data: a\n\n');
     });
   });
 
   describe('end', () => {
     it('writes what waits, then the last words, and ends the response', async () => {
       const { connection, response, owner, wheel } = createConnection();
-      connection.open('retry: 1\n');
+      open(connection, 'retry: 1\n');
       connection.push(encodeData('a'));
       connection.end([encodeData('end')], 1_000);
       expect(response).toMatchObject({ received: 'retry: 1\ndata: a\n\ndata: end\n\n', isEnded: true });
@@ -224,14 +273,14 @@ describe('Connection', () => {
 
     it('closes the block of the opening lines when there was no event', () => {
       const { connection, response } = createConnection();
-      connection.open('retry: 1\n');
+      open(connection, 'retry: 1\n');
       connection.end([], 1_000);
       expect(response.received).toBe('retry: 1\n\n');
     });
 
     it('closes the block when there were but comments', () => {
       const { connection, response, clock } = createConnection({ heartbeat: { intervalMs: 1_000 } });
-      connection.open('');
+      open(connection, '');
       clock.advance(1_050);
       connection.end([], 1_000);
       expect(response.received).toBe(': heartbeat\n\n');
@@ -239,12 +288,12 @@ describe('Connection', () => {
 
     it('adds no blank line when nothing was written at all, nor after an event', async () => {
       const silent = createConnection();
-      silent.connection.open('');
+      open(silent.connection, '');
       silent.connection.end([], 1_000);
       expect(silent.response).toMatchObject({ received: '', isEnded: true });
 
       const { connection, response } = createConnection();
-      connection.open('retry: 1\n');
+      open(connection, 'retry: 1\n');
       connection.push(encodeData('a'));
       await turns(1);
       connection.end([], 1_000);
@@ -254,7 +303,7 @@ describe('Connection', () => {
     it('goes on writing for a client that reads late', async () => {
       const { connection, response, owner, clock } = createConnection({}, new MemoryResponse(1));
       response.pause();
-      connection.open('');
+      open(connection, '');
       connection.push(encodeData('a'));
       await turns(1);
       connection.push(encodeData('b'));
@@ -270,7 +319,7 @@ describe('Connection', () => {
     it('cuts off at the deadline a client that does not take the rest', async () => {
       const { connection, response, owner, clock, wheel } = createConnection({}, new MemoryResponse(1));
       response.pause();
-      connection.open('');
+      open(connection, '');
       connection.push(encodeData('a'));
       await turns(1);
       connection.end([], 5_000);
@@ -285,7 +334,7 @@ describe('Connection', () => {
     it('sends no heartbeat any more, and takes no event', async () => {
       const { connection, response, clock } = createConnection({ heartbeat: { intervalMs: 100 } }, new MemoryResponse(1));
       response.pause();
-      connection.open('');
+      open(connection, '');
       connection.push(encodeData('a'));
       await turns(1);
       connection.end([], 5_000);
@@ -299,7 +348,7 @@ describe('Connection', () => {
   describe('a client that leaves', () => {
     it('is told of once, with the error of the socket', () => {
       const { connection, response, owner, wheel } = createConnection();
-      connection.open('');
+      open(connection, '');
       const error = new Error('ECONNRESET');
       response.disconnect(error);
       response.disconnect();
@@ -318,7 +367,7 @@ describe('Connection', () => {
 
     it('is found by the next alarm when nobody told of it', () => {
       const { connection, response, owner, clock } = createConnection();
-      connection.open('');
+      open(connection, '');
       response.isGone = true;
       clock.advance(15_050);
       expect(owner.onConnectionEnd.mock.calls).toEqual([[connection, 'left', undefined]]);
@@ -326,7 +375,7 @@ describe('Connection', () => {
 
     it('gets nothing more', async () => {
       const { connection, response, owner } = createConnection();
-      connection.open('');
+      open(connection, '');
       connection.push(encodeData('a'));
       response.disconnect();
       await turns(1);
@@ -353,7 +402,7 @@ describe('Connection', () => {
     it.each(['write', 'end'] as const)('ends the connection as left when it does so at %s', (breaksAt) => {
       const response = new BrokenResponse();
       const { connection, owner, wheel } = createConnection({}, response);
-      connection.open('');
+      open(connection, '');
       connection.push(encodeData('a'));
       response.breaksAt = breaksAt;
       connection.end([], 1_000);
@@ -366,7 +415,7 @@ describe('Connection', () => {
       const response = new BrokenResponse();
       response.breaksAt = 'write';
       const { connection, owner, wheel } = createConnection({}, response);
-      connection.open('retry: 1\n');
+      open(connection, 'retry: 1\n');
       expect(owner.onConnectionEnd).toHaveBeenCalledTimes(1);
       expect(wheel.size).toBe(0);
     });
@@ -376,7 +425,7 @@ describe('Connection', () => {
     it('takes no more while the response is full, and says once when it does again', async () => {
       const { connection, response, owner } = createConnection({}, new MemoryResponse(1));
       response.pause();
-      connection.open('');
+      open(connection, '');
       expect(connection.isReady).toBe(true);
       connection.push(encodeData('a'));
       await turns(1);
@@ -399,14 +448,14 @@ describe('Connection', () => {
       connection.push(encodeData('a'));
       expect(connection.isReady).toBe(false);
       connection.tellWhenReady();
-      connection.open('');
+      open(connection, '');
       await turns(1);
       expect(owner.onReady).toHaveBeenCalledTimes(1);
     });
 
     it('takes no more while 64 KB wait for the end of the turn', async () => {
       const { connection } = createConnection();
-      connection.open('');
+      open(connection, '');
       connection.push(encodeData('x'.repeat(65_000)));
       expect(connection.isReady).toBe(true);
       connection.push(encodeData('x'.repeat(1_000)));
@@ -418,14 +467,14 @@ describe('Connection', () => {
 
   it('writes at once what the response still takes when an event finds no room, so that a large turn loses nothing', async () => {
     const { connection, response } = createConnection({ buffer: { maxBytes: 20 } });
-    connection.open('');
+    open(connection, '');
     for (let i = 0; i < 10; i++) expect(connection.push(encodeData(`event ${i}`))).toBe(0);
     await turns(1);
     expect(response.received).toBe(Array.from({ length: 10 }, (_, i) => `data: event ${i}\n\n`).join(''));
 
     const full = createConnection({ buffer: { maxBytes: 20 } }, new MemoryResponse(1));
     full.response.pause();
-    full.connection.open('');
+    open(full.connection, '');
     expect(['a', 'b', 'c', 'd', 'e'].map((data) => full.connection.push(encodeData(data)))).toEqual([0, 0, 0, 0, 'overflow']);
   });
 
@@ -433,7 +482,7 @@ describe('Connection', () => {
     it('resolves when all has been handed to the kernel, and not before', async () => {
       const { connection, response } = createConnection({}, new MemoryResponse(1));
       response.pause();
-      connection.open('');
+      open(connection, '');
       connection.push(encodeData('a'));
       const flushed = jest.fn();
       void connection.flushed().then(flushed);
@@ -446,7 +495,7 @@ describe('Connection', () => {
 
     it('writes at once what waits for the end of the turn', () => {
       const { connection, response } = createConnection();
-      connection.open('');
+      open(connection, '');
       connection.push(encodeData('a'));
       void connection.flushed();
       expect(response.received).toBe('data: a\n\n');
@@ -455,7 +504,7 @@ describe('Connection', () => {
     it('notices a response that empties without a drain, as Node drains only when it was full', async () => {
       const { connection, response, clock } = createConnection();
       response.pause();
-      connection.open('');
+      open(connection, '');
       connection.push(encodeData('a'));
       const flushed = jest.fn();
       void connection.flushed().then(flushed);
@@ -474,7 +523,7 @@ describe('Connection', () => {
       void connection.flushed().then(opened);
       await turns();
       expect(opened).not.toHaveBeenCalled();
-      connection.open('');
+      open(connection, '');
       await connection.flushed();
       expect(opened).toHaveBeenCalledTimes(1);
 

@@ -37,13 +37,13 @@ describe('encode', () => {
   });
 
   it('ends the block of an id alone, so that a client commits it', () => {
-    expect(encode({ id: '5' })).toMatchObject({ text: 'id: 5\n\n', dispatched: true });
+    expect(encode({ id: '5' })).toMatchObject({ text: 'id: 5\n\n', committed: true });
   });
 
   it('writes a comment or a retry alone without a blank line, which fetch-event-source would turn into an empty message', () => {
-    expect(encode({ comment: 'a\nb' })).toMatchObject({ text: ': a\n: b\n', dispatched: false });
-    expect(encode({ retry: 10 })).toMatchObject({ text: 'retry: 10\n', dispatched: false });
-    expect(encode({ retry: 10, comment: 'a' })).toMatchObject({ text: ': a\nretry: 10\n', dispatched: false });
+    expect(encode({ comment: 'a\nb' })).toMatchObject({ text: ': a\n: b\n', committed: false });
+    expect(encode({ retry: 10 })).toMatchObject({ text: 'retry: 10\n', committed: false });
+    expect(encode({ retry: 10, comment: 'a' })).toMatchObject({ text: ': a\nretry: 10\n', committed: false });
     expect(encodeComment('heartbeat').text).toBe(': heartbeat\n');
   });
 

@@ -92,7 +92,7 @@ describe('the options of a route', () => {
       expect.objectContaining({
         code: 'INVALID_OPTION',
         message: expect.stringMatching(
-          /shutdown\.finishMs of ChatController\.stream" is 5001; expected at most shutdown\.timeoutMs \(5000\)/,
+          /^@ManagedSse\(\) on ChatController\.stream: option "shutdown\.finishMs" is 5001; expected at most shutdown\.timeoutMs \(5000\)/,
         ) as unknown,
       }),
     );

@@ -147,7 +147,10 @@ describe('the options of a route', () => {
     for (const value of values) expect(() => checkRouteOptions(optionsWith(path, value), 'A.b')).not.toThrow();
   });
 
-  it.each(['cleanup', 'shutdown.timeoutMs', 'shutdown.retryJitterMs', 'isGlobal'])("refuse what is the module's alone: %s", (path) => {
-    expect(() => checkRouteOptions(optionsWith(path, 1), 'A.b')).toThrow(/A\.b: option ".*" is unknown/);
+  it.each(['cleanup', 'maxTotalBytes', 'shutdown.timeoutMs', 'shutdown.retryJitterMs'])("refuse what is the module's alone: %s", (path) => {
+    expect(() => checkRouteOptions(optionsWith(path, 1), 'A.b')).toThrow(
+      `A.b: option "${path}" is 1; expected nothing: it is the module's alone, set in SseSessionModule.forRoot().`,
+    );
+    expect(() => checkRouteOptions({ isGlobal: true }, 'A.b')).toThrow(/^(?!.*cleanup).*"isGlobal" is unknown/);
   });
 });

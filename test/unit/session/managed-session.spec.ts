@@ -128,7 +128,7 @@ describe('a session that is connecting', () => {
 
   it('fails with RESPONSE_TAKEN when somebody else has answered', () => {
     const { session, response } = new MemoryApp().connect();
-    response.isTaken = true;
+    response.isAnswered = true;
     session.open();
     expect(session).toMatchObject({ closeReason: 'error', error: { code: 'RESPONSE_TAKEN' } });
     expect(response.isOpen).toBe(false);
@@ -175,6 +175,48 @@ describe('a session that is connecting', () => {
 });
 
 describe('send', () => {
+  it.each<[string, unknown]>([
+    [
+      'a getter throws',
+      {
+        data: 1,
+        get id() {
+          throw new Error('no id');
+        },
+      },
+    ],
+    ['a Proxy was revoked', revokedProxy()],
+  ])('refuses as INVALID_EVENT what cannot be read: %s', (_what, event) => {
+    const { session } = new MemoryApp().open();
+    expect(() => session.send(event as never)).toThrow(expect.objectContaining({ code: 'INVALID_EVENT' }));
+    expect(session.state).toBe('open');
+  });
+
+  it("says 'closed' of an event whose opening fails the session", () => {
+    const response = new MemoryResponse();
+    response.open = () => {
+      throw new Error('no head');
+    };
+    const { session } = new MemoryApp().connect({ response, options: { openOn: 'first-event' } });
+    expect(session.send('a')).toBe('closed');
+    expect(session).toMatchObject({ closeReason: 'error', state: 'closed' });
+  });
+
+  it('may be ended by the very write that opens it, and keeps its reason', async () => {
+    const response = new MemoryResponse();
+    const { session, log } = new MemoryApp(PLAIN).connect({ response });
+    const write = response.write.bind(response);
+    response.write = (chunk) => {
+      session.close();
+      return write(chunk);
+    };
+    session.send('a');
+    session.open();
+    await turns();
+    expect(log).toEqual(['settled', 'open', 'completion cancelled']);
+    expect(response.received).toBe('data: a\n\n');
+  });
+
   it('says what became of the event', async () => {
     const { session, response } = new MemoryApp().open({ options: PLAIN });
     expect(session.send('a')).toBe('accepted');
@@ -589,6 +631,7 @@ describe('each end of an open session', () => {
     session.send('a');
     await turns();
     app.clock.advance(2_050);
+    await turns(1);
     expect(session).toMatchObject({ closeReason: 'slow-client', state: 'closed' });
   });
 
@@ -980,6 +1023,17 @@ describe('hooks', () => {
     expect(app.registry.wheel.size).toBe(0);
   });
 
+  it('of the opening do not run any more after one of them has cut the session: its completion has been', () => {
+    const app = new MemoryApp();
+    const calls: string[] = [];
+    app.registry.hooks.open.push(() => calls.push('application open'));
+    const { session, response } = app.connect({ hooks: { onOpen: () => calls.push('route open') } });
+    session.onOpen(() => response.disconnect());
+    session.onCompletion(() => calls.push('completion'));
+    session.open();
+    expect(calls).toEqual(['completion']);
+  });
+
   it('of the opening may cut the session, and events$ still tells of its opening first', async () => {
     const app = new MemoryApp({ buffer: { maxBytes: 10 } });
     const response = new MemoryResponse(1);
@@ -1091,3 +1145,9 @@ it('shows its public fields alone to JSON and to console.log', () => {
   expect(inspect(session, { depth: 10 })).toContain(session.id);
   expect(inspect(session, { depth: 10, showHidden: true })).not.toContain(secret);
 });
+
+function revokedProxy(): object {
+  const { proxy, revoke } = Proxy.revocable({}, {});
+  revoke();
+  return proxy;
+}

@@ -1,4 +1,5 @@
 import { describe, expect, it, jest } from '@jest/globals';
+import { filter, repeat, take } from 'rxjs';
 import { MemoryApp, turns } from '../../support/memory-session.js';
 
 describe('SessionRegistry', () => {
@@ -19,6 +20,29 @@ describe('SessionRegistry', () => {
     expect(known.get(ann.session.id)).toBeUndefined();
     expect([...known.ofPrincipal('ann')]).toEqual([]);
     expect(known.countOfRoute('GET /a')).toBe(0);
+  });
+
+  it('may be subscribed to again from inside an event, which the new subscriber does not get', () => {
+    const app = new MemoryApp();
+    let opened = 0;
+    app.registry.events$
+      .pipe(
+        filter(({ type }) => type === 'open'),
+        take(1),
+        repeat(),
+      )
+      .subscribe(() => opened++);
+    app.open();
+    app.open();
+    expect(opened).toBe(2);
+  });
+
+  it('completes for those who come after the application has stopped, too', () => {
+    const { registry } = new MemoryApp();
+    const complete = jest.fn();
+    registry.dispose();
+    registry.events$.subscribe({ complete });
+    expect(complete).toHaveBeenCalledTimes(1);
   });
 
   it('tells of what happens, in order, and once', async () => {
