@@ -1,7 +1,6 @@
 import { http2Stream } from '../connection/http-response.js';
 import type { ResolvedRouteOptions } from '../options/options.js';
 import type { SessionRegistry } from '../session/session-registry.js';
-import type { SseSession } from '../session/sse-session.js';
 import type { Shutdown } from '../session/shutdown.js';
 import { type HttpExchange, isPipelined } from './http-exchange.js';
 import type { Http2Connections } from './http2-connections.js';
@@ -41,14 +40,18 @@ export class Admission {
   }
 
   #admitPrincipal({ options, principal, route }: Applicant): Refusal | undefined {
-    if (principal === undefined) return undefined;
     const { maxPerPrincipal, perPrincipalPolicy } = options.limits;
-    const own = this.registry.ofPrincipal(principal);
-    const isRouteFull = maxPerPrincipal.route !== false && countOn(route, own) >= maxPerPrincipal.route;
-    if (!isRouteFull && !isReached(maxPerPrincipal.process, own.size)) return undefined;
-    if (perPrincipalPolicy === 'reject') return 'principal';
-    // in the order in which they came; one that is closing leaves its place anyway
-    [...own].find((session) => session.closeReason === undefined && (!isRouteFull || session.route === route))?.end('evicted');
+    if (principal === undefined || (maxPerPrincipal.process === false && maxPerPrincipal.route === false)) return undefined;
+    const evicts = perPrincipalPolicy === 'evict-oldest';
+    // in the order in which they came; one that is closing makes room by itself
+    const own = [...this.registry.ofPrincipal(principal)].filter((session) => !evicts || session.closeReason === undefined);
+    const onRoute = own.filter((session) => session.route === route);
+    const crowd = [isReached(maxPerPrincipal.route, onRoute.length) && onRoute, isReached(maxPerPrincipal.process, own.length) && own].find(
+      Boolean,
+    );
+    if (!crowd) return undefined;
+    if (!evicts) return 'principal';
+    crowd[0]?.end('evicted');
     return undefined;
   }
 
@@ -60,10 +63,4 @@ export class Admission {
 
 function isReached(limit: number | false, count: number): boolean {
   return limit !== false && count >= limit;
-}
-
-function countOn(route: string, sessions: ReadonlySet<SseSession>): number {
-  let count = 0;
-  for (const session of sessions) if (session.route === route) count++;
-  return count;
 }

@@ -260,6 +260,7 @@ it('whatever happens to a session, in whatever order: it ends once, in order, an
       expect(response.writes).toBe(writes);
       expect(log).toEqual(before);
     }),
-    { numRuns: 300 },
+    // more of them in npm run test:faults
+    { numRuns: Number(process.env.FC_RUNS ?? 300) },
   );
 });
