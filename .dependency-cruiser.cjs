@@ -11,7 +11,7 @@ const LAYERS = {
   connection: ['clock', 'event', 'options', 'liveness'],
   source: [],
   session: ['clock', 'event', 'options', 'liveness', 'connection', 'source'],
-  request: ['clock', 'event', 'options', 'connection', 'source', 'session'],
+  request: ['clock', 'event', 'options', 'liveness', 'connection', 'source', 'session'],
   decorators: ['event', 'options', 'source', 'session', 'request'],
   manager: ['event', 'session'],
   testing: ['clock', 'event', 'options', 'source', 'session', 'connection'],

@@ -1,10 +1,12 @@
 import { Alarm, type AlarmOwner, type TimerWheel } from '../clock/timer-wheel.js';
 import { type EncodedEvent, encodeComment } from '../event/encode.js';
 import type { Peer } from '../liveness/dead-peer-probe.js';
+import type { TcpLookUp } from '../liveness/tcp-look-up.js';
 import type { TcpEndpoints } from '../liveness/tcp-table.js';
 import type { ResolvedRouteOptions } from '../options/options.js';
 import type { ConnectionEnd } from './connection-end.js';
 import type { Flushable, FlushQueue } from './flush-queue.js';
+import { Movement } from './movement.js';
 import { MAX_WRITE_BYTES, Outbox, type PushResult } from './outbox.js';
 import type { ResponseListener, ResponseStream } from './response-stream.js';
 
@@ -24,6 +26,9 @@ export interface ConnectionContext {
   onAttached(connection: Connection): void;
   /** More waits in a connection, by so many bytes. */
   onPushed(bytes: number): void;
+  /** So many bytes were handed to Node. */
+  onWritten(bytes: number): void;
+  readonly lookUp: TcpLookUp;
   onClosed(connection: Connection): void;
 }
 
@@ -62,10 +67,8 @@ export class Connection implements AlarmOwner, ResponseListener, Flushable, Peer
   #lastWriteAt = 0;
   #endBy = Infinity;
   #closesSocket = false;
-  /** Since when nothing has moved although something waits, and how much had moved by then. */
-  #stillSince = Infinity;
-  #stillAtBytes = 0;
-  #isConfirming = false;
+  readonly #movement: Movement;
+  #isLooking = false;
   #flushWaiters: (() => void)[] | undefined;
 
   constructor(
@@ -75,6 +78,7 @@ export class Connection implements AlarmOwner, ResponseListener, Flushable, Peer
     private readonly response: ResponseStream,
   ) {
     this.#outbox = new Outbox(options.buffer.maxBytes, options.buffer.overflow);
+    this.#movement = new Movement(options.buffer.stallTimeoutMs);
   }
 
   /** Begins to watch the response; the owner hears at once of a client that has gone already. */
@@ -85,8 +89,16 @@ export class Connection implements AlarmOwner, ResponseListener, Flushable, Peer
 
   /** Ours and what Node still holds, in bytes. */
   get pendingBytes(): number {
-    const isWritten = this.#state !== 'waiting' && this.#state !== 'closed';
-    return this.#outbox.bytes + (isWritten ? this.response.writableLength : 0);
+    return this.#outbox.bytes + this.bytesInNode;
+  }
+
+  get bytesInNode(): number {
+    return this.#state === 'waiting' || this.#state === 'closed' ? 0 : this.response.writableLength;
+  }
+
+  /** The response takes no more at present. */
+  get isBlocked(): boolean {
+    return this.#blocked;
   }
 
   /** For the probe of the kernel's tables, which knows TCP connections of our own only. */
@@ -130,7 +142,8 @@ export class Connection implements AlarmOwner, ResponseListener, Flushable, Peer
       this.#state = 'waiting';
       throw error;
     }
-    this.#state = 'open';
+    // what hooks of the head do may have closed it
+    if (this.#state === 'opening') this.#state = 'open';
   }
 
   /** Writes `openingLines`, which stand at the head of the first event's block, and what waits. */
@@ -229,7 +242,7 @@ export class Connection implements AlarmOwner, ResponseListener, Flushable, Peer
 
   onDrain(): void {
     this.#blocked = false;
-    this.#stillSince = Infinity;
+    this.#movement.reset();
     this.#settleFlushWaiters();
     this.flush();
     const { heartbeat } = this.options;
@@ -258,11 +271,11 @@ export class Connection implements AlarmOwner, ResponseListener, Flushable, Peer
   /** Ends what its alarm should have ended. */
   check(now: number): void {
     if (this.response.isGone) this.#cut('left');
-    else if (now >= this.#endBy || this.#hasStalled(now)) this.#cut('stalled');
+    else if (now >= this.#endBy || this.#stillness(now) >= this.options.buffer.stallTimeoutMs) this.#cut('stalled');
   }
 
   onAlarm(now: number): number {
-    if (now < this.#endBy && this.#hasStalled(now)) this.#confirmStall();
+    if (now < this.#endBy && this.#stillness(now) >= this.#movement.lookAfterMs) void this.#look();
     else this.check(now);
     if (this.#state !== 'open') return this.#state === 'closed' ? Infinity : this.#endBy;
     this.#settleFlushWaiters();
@@ -275,41 +288,41 @@ export class Connection implements AlarmOwner, ResponseListener, Flushable, Peer
   }
 
   #nextDeadline(now: number): number {
-    const { heartbeat, buffer } = this.options;
+    const { heartbeat } = this.options;
     const heartbeatAt = heartbeat && !this.#blocked ? Math.max(this.#lastWriteAt + heartbeat.intervalMs, now + 1) : Infinity;
-    const stillAt = this.#isConfirming ? Infinity : (this.#stillSince === Infinity ? now : this.#stillSince) + buffer.stallTimeoutMs;
+    const stillAt = this.#isLooking ? Infinity : this.#movement.lookAt(now);
     const flushedAt = this.#flushWaiters ? now + 1 : Infinity;
     return Math.min(heartbeatAt, Math.max(stillAt, now + 1), flushedAt);
   }
 
-  /** Notes since when nothing has moved; true when that is too long. */
-  #hasStalled(now: number): boolean {
-    if (this.#state !== 'open' || this.pendingBytes === 0) {
-      this.#stillSince = Infinity;
-      return false;
-    }
-    const moved = this.bytesSent - this.response.writableLength;
-    // less than before is no movement: the framing of what was written meanwhile, a heartbeat even, waits in Node and is no byte of ours
-    if (this.#stillSince === Infinity || moved > this.#stillAtBytes) this.#stillSince = now;
-    this.#stillAtBytes = moved;
-    return now - this.#stillSince >= this.options.buffer.stallTimeoutMs;
+  /** For how long nothing has moved although something waits, in milliseconds. */
+  #stillness(now: number): number {
+    if (this.#state !== 'open') return 0;
+    return this.#movement.stillness(now, this.pendingBytes > 0, this.bytesSent - this.response.writableLength);
   }
 
-  /** What the network has taken meanwhile is heard first: this alarm may come after the event loop was blocked. */
-  #confirmStall(): void {
-    if (this.#isConfirming) return;
-    this.#isConfirming = true;
-    setImmediate(() => {
-      this.#isConfirming = false;
-      const now = this.context.wheel.clock.now();
-      this.check(now);
-      if (this.#state === 'open') this.context.wheel.set(this.#alarm, this.#nextDeadline(now));
-    });
+  /** Asks the kernel whether the client takes what it holds, which Node does not see; and lets the event loop turn, in case it was blocked. */
+  async #look(): Promise<void> {
+    if (this.#isLooking) return;
+    this.#isLooking = true;
+    const socket = await this.context.lookUp.find(this.response.endpoints);
+    this.#isLooking = false;
+    if (this.#state !== 'open') return;
+    const now = this.context.wheel.clock.now();
+    this.#movement.onLook(now, socket && this.response.bytesHandedOver - socket.unacknowledgedBytes);
+    this.check(now);
+    if (this.#isOpen) this.context.wheel.set(this.#alarm, this.#nextDeadline(now));
+  }
+
+  get #isOpen(): boolean {
+    return this.#state === 'open';
   }
 
   #cut(end: ConnectionEnd): void {
     if (this.#state === 'closed') return;
-    this.destroy();
+    // before the headers somebody else can still answer
+    if (this.#state === 'waiting') this.release();
+    else this.destroy();
     this.owner.onConnectionEnd(this, end, undefined);
   }
 
@@ -323,11 +336,12 @@ export class Connection implements AlarmOwner, ResponseListener, Flushable, Peer
     const now = this.context.wheel.clock.now();
     this.bytesSent += byteLength;
     this.#lastWriteAt = now;
+    this.context.onWritten(byteLength);
     if (this.#handOver(chunk)) return;
     this.#blocked = true;
     if (this.#state !== 'open') return;
-    this.#hasStalled(now);
-    this.context.wheel.setNoLaterThan(this.#alarm, now + this.options.buffer.stallTimeoutMs);
+    this.#stillness(now);
+    this.context.wheel.setNoLaterThan(this.#alarm, this.#movement.lookAt(now));
   }
 
   #handOver(chunk: string | Buffer): boolean {

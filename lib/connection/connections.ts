@@ -1,35 +1,42 @@
 import type { TimerWheel } from '../clock/timer-wheel.js';
 import { DeadPeerProbe } from '../liveness/dead-peer-probe.js';
-import type { SilentSockets } from '../liveness/tcp-table.js';
+import { TcpLookUp } from '../liveness/tcp-look-up.js';
+import type { ReadTcpTables } from '../liveness/tcp-table.js';
 import type { Connection, ConnectionContext } from './connection.js';
 import { FlushQueue } from './flush-queue.js';
+import { heldBytes } from './held-bytes.js';
 
 /** Between two measurements of what waits, as a part of `maxTotalBytes`: by so much the limit may be exceeded. */
 const SLACK = 1 / 64;
 
 /**
- * All connections of an application, and what they share: the writing at the end of a turn, the probe for dead peers, and the bytes that may
- * wait in the whole process.
+ * All connections of an application, and what they share: the writing at the end of a turn, what the kernel knows of them, and the bytes
+ * that may wait in the whole process.
  *
- * What waits changes with every event and with everything that the kernel takes, which nobody tells. So only what is pushed is counted as it
- * comes, which is too much; when that might be more than the limit, all connections are asked. Those with most waiting then end until the rest fits.
+ * What waits in the outboxes is known at any time. What Node holds is not, as nobody tells when the kernel has taken it: so all that is
+ * written is counted, which is too much, and when that might be more than the limit, all connections are asked. What does not fit then
+ * is taken from those that do not read and have most waiting.
  */
 export class Connections implements ConnectionContext {
   readonly flushQueue = new FlushQueue();
+  readonly lookUp: TcpLookUp;
   readonly probe: DeadPeerProbe;
   readonly #attached = new Set<Connection>();
+  /** Of Node, at the last measurement. */
+  #inNode = 0;
+  #writtenSince = 0;
   #pushedSince = 0;
-  #measureAfter: number;
+  #measuresSoon = false;
+  #isMakingRoom = false;
 
-  /** @param readSilentSockets see {@link DeadPeerProbe} */
   constructor(
     readonly wheel: TimerWheel,
     private readonly maxTotalBytes: number,
-    readSilentSockets: () => Promise<SilentSockets>,
+    read: ReadTcpTables,
     warn: (message: string) => void,
   ) {
-    this.#measureAfter = maxTotalBytes;
-    this.probe = new DeadPeerProbe(wheel, this, readSilentSockets, warn);
+    this.lookUp = new TcpLookUp(read);
+    this.probe = new DeadPeerProbe(wheel, this, read, warn);
   }
 
   [Symbol.iterator](): IterableIterator<Connection> {
@@ -43,7 +50,11 @@ export class Connections implements ConnectionContext {
 
   onPushed(bytes: number): void {
     this.#pushedSince += bytes;
-    if (this.#pushedSince > this.#measureAfter) this.#makeRoom();
+    if (heldBytes.total + this.#inNode + this.#writtenSince > this.maxTotalBytes) this.#measure();
+  }
+
+  onWritten(bytes: number): void {
+    this.#writtenSince += bytes;
   }
 
   onClosed(connection: Connection): void {
@@ -52,26 +63,46 @@ export class Connections implements ConnectionContext {
     if (this.#attached.size === 0) this.probe.rest();
   }
 
+  #measure(): void {
+    if (this.#pushedSince + this.#writtenSince < this.maxTotalBytes * SLACK) return;
+    // the outboxes alone must not exceed the limit, not even in one turn; what was written in this turn is with the kernel after it
+    if (heldBytes.total > this.maxTotalBytes) this.#makeRoom();
+    else if (!this.#measuresSoon) {
+      this.#measuresSoon = true;
+      setImmediate(() => {
+        this.#measuresSoon = false;
+        this.#makeRoom();
+      });
+    }
+  }
+
   #makeRoom(): void {
-    let waiting = 0;
-    const byPending: [connection: Connection, bytes: number][] = [];
-    for (const connection of this.#attached) {
-      const { pendingBytes } = connection;
-      waiting += pendingBytes;
-      byPending.push([connection, pendingBytes]);
+    if (this.#isMakingRoom) return;
+    this.#isMakingRoom = true;
+    for (const connection of this.#attached) connection.flush();
+    this.#inNode = 0;
+    for (const { bytesInNode } of this.#attached) this.#inNode += bytesInNode;
+    this.#pushedSince = this.#writtenSince = 0;
+    if (!this.#fits) this.#crowdOut();
+    this.#isMakingRoom = false;
+  }
+
+  get #fits(): boolean {
+    return heldBytes.total + this.#inNode <= this.maxTotalBytes;
+  }
+
+  #crowdOut(): void {
+    const weighed = [...this.#attached].map((connection) => ({
+      connection,
+      isBlocked: connection.isBlocked,
+      bytes: connection.pendingBytes,
+    }));
+    weighed.sort((a, b) => Number(b.isBlocked) - Number(a.isBlocked) || b.bytes - a.bytes);
+    for (const { connection } of weighed) {
+      if (this.#fits) return;
+      this.#inNode -= connection.bytesInNode;
+      // hooks run in this, and may push to others
+      connection.crowdOut();
     }
-    const crowded: Connection[] = [];
-    if (waiting > this.maxTotalBytes) {
-      byPending.sort(([, a], [, b]) => b - a);
-      for (const [connection, bytes] of byPending) {
-        if (waiting <= this.maxTotalBytes) break;
-        waiting -= bytes;
-        crowded.push(connection);
-      }
-    }
-    this.#pushedSince = 0;
-    this.#measureAfter = Math.max(this.maxTotalBytes - waiting, this.maxTotalBytes * SLACK);
-    // hooks run in these, and may push
-    for (const connection of crowded) connection.crowdOut();
   }
 }

@@ -13,8 +13,6 @@ export const STREAM_HEADERS = {
   'X-Accel-Buffering': 'no',
 };
 
-const NO_ADDRESS: Partial<TcpEndpoints> = {};
-
 /**
  * A request and its response as Node has them, whichever framework stands above. Over HTTP/2 they are those of its compatibility API, which has
  * everything that is used here.
@@ -39,6 +37,12 @@ export function http2Stream(response: HttpPair['response']): ServerHttp2Stream |
 export function isGone({ response }: HttpPair): boolean {
   const stream = http2Stream(response);
   return stream ? stream.destroyed || stream.closed : response.destroyed;
+}
+
+/** Both ends of a TCP connection; absent when it is gone, or none. */
+export function endpointsOf({ localAddress, localPort, remoteAddress, remotePort }: Socket): TcpEndpoints | undefined {
+  if (localAddress === undefined || localPort === undefined || remoteAddress === undefined || remotePort === undefined) return undefined;
+  return { localAddress, localPort, remoteAddress, remotePort };
 }
 
 /** Sends the headers of a stream, with status 200 also for POST: a client takes no other for a stream. */
@@ -89,9 +93,7 @@ export class HttpResponse implements ResponseStream {
   }
 
   get endpoints(): TcpEndpoints | undefined {
-    const { localAddress, localPort, remoteAddress, remotePort } = this.#socket ?? NO_ADDRESS;
-    if (localAddress === undefined || localPort === undefined || remoteAddress === undefined || remotePort === undefined) return undefined;
-    return { localAddress, localPort, remoteAddress, remotePort };
+    return this.#socket && endpointsOf(this.#socket);
   }
 
   get bytesHandedOver(): number {

@@ -1,6 +1,10 @@
 import type { Http2Session } from 'node:http2';
 import { Alarm, type AlarmOwner, type TimerWheel } from '../clock/timer-wheel.js';
+import type { TcpSocket } from '../liveness/tcp-table.js';
 import type { ResponseListener } from './response-stream.js';
+
+/** A client that is slow to take what stands before the PING is looked at again after so long. */
+const SLOW_MS = 5_000;
 
 /** Between an answered PING and the next, at least. */
 const REST_MS = 1_000;
@@ -22,9 +26,11 @@ export class Http2Ping implements AlarmOwner {
   #state: PingState = 'armed';
   #hasWritten = false;
 
+  /** @param find what the kernel knows of the connection's socket */
   constructor(
     private readonly session: Http2Session,
     private readonly wheel: TimerWheel,
+    private readonly find: () => Promise<TcpSocket | undefined>,
   ) {
     session.once('close', () => this.wheel.cancel(this.#alarm));
   }
@@ -48,7 +54,7 @@ export class Http2Ping implements AlarmOwner {
   }
 
   onAlarm(): number {
-    if (this.#state === 'pinging') this.#die();
+    if (this.#state === 'pinging') void this.#confirm();
     else if (this.#state === 'resting') this.#arm();
     return Infinity;
   }
@@ -62,15 +68,33 @@ export class Http2Ping implements AlarmOwner {
     if (this.session.destroyed || this.#listeners.size === 0) return;
     this.#state = 'pinging';
     this.#hasWritten = false;
-    this.wheel.set(this.#alarm, this.wheel.clock.now() + Math.min(...this.#listeners.values()));
+    this.wheel.set(this.#alarm, this.wheel.clock.now() + this.#timeoutMs);
     this.session.ping((error) => this.#onPong(error));
   }
 
   #onPong(error: Error | null): void {
-    // an error is the end of the session, which its streams hear of themselves
-    if (error || this.#state !== 'pinging') return;
+    // an error says that it could not be sent, as the session is closing or has too many out: that proves nothing about the client
+    if (this.#state !== 'pinging' || this.session.destroyed) return;
+    this.#hasWritten ||= error !== null;
     this.#state = 'resting';
     this.wheel.set(this.#alarm, this.wheel.clock.now() + REST_MS);
+  }
+
+  get #timeoutMs(): number {
+    return Math.min(...this.#listeners.values());
+  }
+
+  /**
+   * The PING stands behind all that the kernel holds already, which a slow client takes its time for: it is alive as long as it acknowledges
+   * that. Only when everything has been acknowledged but the PING is not answered, or nothing is acknowledged any more, is it dead.
+   */
+  async #confirm(): Promise<void> {
+    const socket = await this.find();
+    if (this.#state !== 'pinging' || this.#listeners.size === 0) return;
+    const isSlow = socket !== undefined && socket.unacknowledgedBytes > 0 && socket.silentMs < this.#timeoutMs;
+    if (!isSlow) return this.#die();
+    const again = socket.retransmits > 0 ? this.#timeoutMs - socket.silentMs : SLOW_MS;
+    this.wheel.set(this.#alarm, this.wheel.clock.now() + again);
   }
 
   #die(): void {

@@ -1,4 +1,5 @@
 import { type EncodedEvent } from '../event/encode.js';
+import { heldBytes } from './held-bytes.js';
 import type { OverflowPolicy } from '../options/options.js';
 
 /**
@@ -29,8 +30,9 @@ export class Outbox {
   #head = 0;
   /** With `latest`, from an overflow until the connection takes again: the newest per type, in the order of arrival. */
   #latest: Map<string, EncodedEvent> | undefined;
-  #rest: Buffer | undefined;
-  #restDispatched = true;
+  /** A large event that has begun to leave, and how much of it has. */
+  #rest: EncodedEvent | undefined;
+  #restOffset = 0;
   #bytes = 0;
 
   constructor(
@@ -70,30 +72,30 @@ export class Outbox {
 
   /** Appends beyond all limits: the library's own last words, which are few and small. */
   force(event: EncodedEvent): void {
-    if (this.#latest) this.#spill();
+    this.#spill();
     this.#append(event);
   }
 
   /** Lets go of all that waits: nobody will take it. */
   discard(): void {
-    this.#queue = [];
-    this.#head = 0;
-    this.#latest = undefined;
+    this.#spill();
+    for (let event = this.#shift(); event; event = this.#shift()) heldBytes.release(event);
+    if (this.#rest) heldBytes.release(this.#rest);
     this.#rest = undefined;
     this.#bytes = 0;
   }
 
   /** Hands out at most {@link MAX_WRITE_BYTES}: whole events joined, or a slice of one that is larger. */
   take(): Slice | undefined {
-    if (this.#rest) return this.#takeRest();
-    if (this.#latest) this.#spill();
+    if (this.#rest) return this.#takeRest(this.#rest);
+    this.#spill();
     const first = this.#queue[this.#head];
     if (!first) return undefined;
     if (first.byteLength > MAX_WRITE_BYTES) {
       this.#shift();
-      this.#rest = Buffer.from(first.text);
-      this.#restDispatched = first.committed;
-      return this.#takeRest();
+      this.#rest = first;
+      this.#restOffset = 0;
+      return this.#takeRest(first);
     }
     return this.#takeWhole();
   }
@@ -104,6 +106,7 @@ export class Outbox {
     let events = 0;
     for (let event = this.#queue[this.#head]; event && byteLength + event.byteLength <= MAX_WRITE_BYTES; event = this.#queue[this.#head]) {
       this.#shift();
+      heldBytes.release(event);
       chunk += event.text;
       byteLength += event.byteLength;
       if (event.committed) events++;
@@ -112,18 +115,29 @@ export class Outbox {
     return { chunk, byteLength, events };
   }
 
-  #takeRest(): Slice {
-    const rest = this.#rest as Buffer;
-    const chunk = rest.subarray(0, MAX_WRITE_BYTES);
-    const last = chunk.byteLength === rest.byteLength;
-    this.#rest = last ? undefined : rest.subarray(MAX_WRITE_BYTES);
+  #takeRest(event: EncodedEvent): Slice {
+    const chunk = event.bytes.subarray(this.#restOffset, this.#restOffset + MAX_WRITE_BYTES);
+    this.#restOffset += chunk.byteLength;
     this.#bytes -= chunk.byteLength;
-    return { chunk, byteLength: chunk.byteLength, events: last && this.#restDispatched ? 1 : 0 };
+    if (this.#restOffset < event.byteLength) return { chunk, byteLength: chunk.byteLength, events: 0 };
+    heldBytes.release(event);
+    this.#rest = undefined;
+    return { chunk, byteLength: chunk.byteLength, events: event.committed ? 1 : 0 };
   }
 
   #append(event: EncodedEvent): void {
     this.#queue.push(event);
+    this.#hold(event);
+  }
+
+  #hold(event: EncodedEvent): void {
     this.#bytes += event.byteLength;
+    heldBytes.hold(event);
+  }
+
+  #release(event: EncodedEvent): void {
+    this.#bytes -= event.byteLength;
+    heldBytes.release(event);
   }
 
   #shift(): EncodedEvent | undefined {
@@ -142,12 +156,12 @@ export class Outbox {
 
   #dropOldestFor(event: EncodedEvent): PushResult {
     // what has begun to leave stays: an event that does not fit beside it never will
-    const leaving = this.#rest?.byteLength ?? 0;
+    const leaving = this.#rest ? this.#rest.byteLength - this.#restOffset : 0;
     if (leaving > 0 && leaving + event.byteLength > this.maxBytes) return 'dropped';
     let dropped = 0;
     while (this.#bytes > leaving && this.#bytes + event.byteLength > this.maxBytes) {
       const oldest = this.#shift() as EncodedEvent;
-      this.#bytes -= oldest.byteLength;
+      this.#release(oldest);
       if (oldest.committed) dropped++;
     }
     this.#append(event);
@@ -159,7 +173,7 @@ export class Outbox {
     const latest = (this.#latest = new Map<string, EncodedEvent>());
     let dropped = 0;
     for (let event = this.#shift(); event; event = this.#shift()) {
-      this.#bytes -= event.byteLength;
+      this.#release(event);
       dropped += this.#keepLatest(latest, event);
     }
     return dropped;
@@ -172,7 +186,7 @@ export class Outbox {
     for (const [type, oldest] of latest) {
       if (this.#bytes <= this.maxBytes || oldest === event) break;
       latest.delete(type);
-      this.#bytes -= oldest.byteLength;
+      this.#release(oldest);
       if (oldest.committed) dropped++;
     }
     return dropped;
@@ -182,10 +196,10 @@ export class Outbox {
     const replaced = latest.get(event.slot);
     if (replaced) {
       latest.delete(event.slot);
-      this.#bytes -= replaced.byteLength;
+      this.#release(replaced);
     }
     latest.set(event.slot, event);
-    this.#bytes += event.byteLength;
+    this.#hold(event);
     return replaced?.committed ? 1 : 0;
   }
 

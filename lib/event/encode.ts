@@ -13,6 +13,9 @@ export interface EventFields {
  */
 export class EncodedEvent {
   readonly byteLength: number;
+  /** In how many outboxes it waits; kept by the outboxes. */
+  holders = 0;
+  #bytes: Buffer | undefined;
 
   constructor(
     /** The lines of the block, with its blank line if it has one. */
@@ -23,6 +26,11 @@ export class EncodedEvent {
     readonly committed: boolean,
   ) {
     this.byteLength = Buffer.byteLength(text);
+  }
+
+  /** For events that leave in slices: made once for all. */
+  get bytes(): Buffer {
+    return (this.#bytes ??= Buffer.from(this.text));
   }
 }
 

@@ -1,6 +1,6 @@
 import { type TimerWheel, Alarm, type AlarmOwner } from '../clock/timer-wheel.js';
 import { describeError } from '../errors.js';
-import { type SilentSocket, type SilentSockets, type TcpEndpoints, tcpKey } from './tcp-table.js';
+import { type ReadTcpTables, type TcpEndpoints, type TcpSocket, type TcpSockets, tcpKey } from './tcp-table.js';
 
 /** A connection whose peer is watched. */
 export interface Peer {
@@ -16,7 +16,7 @@ export interface Peer {
   onUnheardLeave(): void;
 }
 
-interface Suspect extends SilentSocket {
+interface Suspect extends TcpSocket {
   /** Since when at the latest it has acknowledged nothing, by the clock. */
   readonly since: number;
   readonly acknowledgedBytes: number;
@@ -27,6 +27,8 @@ const IDLE_LOOK = 0.8;
 
 /** Between two looks at suspects, at least: a look costs up to 100 ms of CPU at 10,000 connections. */
 const SPACING_MS = { least: 1_000, most: 2_000, perMsOfLook: 20 };
+
+const PERMANENT: ReadonlySet<string | undefined> = new Set(['ENOENT', 'EACCES', 'EPERM']);
 
 /** What took longer to read is no news any more: the event loop was blocked, and what it says may have been acknowledged meanwhile. */
 const STALE_MS = 1_000;
@@ -51,7 +53,7 @@ export class DeadPeerProbe implements AlarmOwner {
   constructor(
     private readonly wheel: TimerWheel,
     private readonly peers: Iterable<Peer>,
-    private readonly read: () => Promise<SilentSockets>,
+    private readonly read: ReadTcpTables,
     private readonly warn: (message: string) => void,
   ) {}
 
@@ -81,18 +83,24 @@ export class DeadPeerProbe implements AlarmOwner {
     this.#isLooking = true;
     const startedAt = this.wheel.clock.now();
     try {
-      const silent = await this.read();
+      const silent = await this.read('silent');
       this.#lookMs = this.wheel.clock.now() - startedAt;
       this.#isStale = this.#lookMs >= STALE_MS;
       if (!this.#isStale) this.#judge(silent, startedAt);
     } catch (error) {
-      this.#giveUp(describeError(error));
+      this.#onUnreadable(error);
     }
     this.#isLooking = false;
     if (this.isAvailable) this.wheel.set(this.#alarm, this.#nextLook());
   }
 
-  #judge(silent: SilentSockets, now: number): void {
+  /** Tables that are not there will not be; anything else, such as no free file descriptor, may pass. */
+  #onUnreadable(error: unknown): void {
+    if (PERMANENT.has((error as NodeJS.ErrnoException).code)) this.#giveUp(describeError(error));
+    else this.#isStale = true;
+  }
+
+  #judge(silent: TcpSockets, now: number): void {
     const suspects = new Map<Peer, Suspect>();
     const dead: Peer[] = [];
     const left: Peer[] = [];
@@ -111,7 +119,7 @@ export class DeadPeerProbe implements AlarmOwner {
     for (const peer of left) peer.onUnheardLeave();
   }
 
-  #suspect(peer: Peer, socket: SilentSocket, now: number): Suspect {
+  #suspect(peer: Peer, socket: TcpSocket, now: number): Suspect {
     const acknowledgedBytes = peer.bytesHandedOver - socket.unacknowledgedBytes;
     const since = now - socket.silentMs;
     const known = this.#suspects.get(peer);

@@ -28,49 +28,66 @@ export interface TcpEndpoints {
   readonly remotePort: number;
 }
 
-/** What the kernel knows of a connection whose peer is silent, or has left without our having read it. */
-export interface SilentSocket {
+/** What the kernel knows of a connection. */
+export interface TcpSocket {
   /** The peer has sent its FIN. */
   readonly hasLeft: boolean;
-  /** How often the oldest unacknowledged segment was sent again. */
+  /** How often the oldest unacknowledged segment was sent again; 0 while the peer acknowledges. */
   readonly retransmits: number;
   readonly unacknowledgedBytes: number;
-  /** For at least how many milliseconds that segment has been unacknowledged. */
+  /** For at least how many milliseconds that segment has been unacknowledged; 0 while the peer acknowledges. */
   readonly silentMs: number;
 }
 
-/** The silent ones among all connections, by {@link tcpKey}. */
-export type SilentSockets = ReadonlyMap<string, SilentSocket>;
+/** The connections of the network namespace that matter, by {@link tcpKey}. */
+export type TcpSockets = ReadonlyMap<string, TcpSocket>;
 
-/** Reads the kernel's tables, in small pieces, off the event loop. Rejects where there are none. */
-export async function readSilentSockets(): Promise<SilentSockets> {
-  const silent = new Map<string, SilentSocket>();
+/** Which lines of the tables are wanted: all of silent peers, and of peers that have left; or those with these keys. */
+export type Wanted = 'silent' | ReadonlySet<string>;
+
+/** Reads the tables, in small pieces, off the event loop. Rejects where there are none, or when they cannot be read now. */
+export type ReadTcpTables = (wanted: Wanted) => Promise<TcpSockets>;
+
+export const readTcpTables: ReadTcpTables = async (wanted) => {
+  const sockets = new Map<string, TcpSocket>();
+  const missing: unknown[] = [];
   for (const table of TABLES) {
-    let rest = '';
-    for await (const chunk of createReadStream(table, { encoding: 'latin1' }) as AsyncIterable<string>) {
-      const lines = (rest + chunk).split('\n');
-      rest = lines.pop() ?? '';
-      for (const line of lines) readLine(line, silent);
+    try {
+      await readTable(table, wanted, sockets);
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+      missing.push(error);
     }
   }
-  return silent;
+  // one may be: without IPv6 there is no tcp6
+  if (missing.length === TABLES.length) throw missing[0];
+  return sockets;
+};
+
+async function readTable(table: string, wanted: Wanted, sockets: Map<string, TcpSocket>): Promise<void> {
+  let rest = '';
+  for await (const chunk of createReadStream(table, { encoding: 'latin1' }) as AsyncIterable<string>) {
+    const lines = (rest + chunk).split('\n');
+    rest = lines.pop() ?? '';
+    for (const line of lines) readLine(line, wanted, sockets);
+  }
 }
 
-/** Notes the connection of a line of the table if it is silent. */
-export function readLine(line: string, silent: Map<string, SilentSocket>): void {
+/** Notes the connection of a line of the table if it is wanted. */
+export function readLine(line: string, wanted: Wanted, sockets: Map<string, TcpSocket>): void {
   const columns = line.trim().split(/\s+/);
   const [, local, remote, state, queues = '', timer = '', retransmitted = ''] = columns;
   if (state !== ESTABLISHED && state !== CLOSE_WAIT) return;
   const hasLeft = state === CLOSE_WAIT;
   const [kind, when = ''] = timer.split(':');
-  const retransmits = parseInt(retransmitted, 16);
-  const isSilent = kind === RETRANSMITTING && retransmits > 0;
-  if (!isSilent && !hasLeft) return;
-  silent.set(`${local} ${remote}`, {
+  const retransmits = kind === RETRANSMITTING ? parseInt(retransmitted, 16) : 0;
+  const key = `${local} ${remote}`;
+  if (wanted === 'silent' ? !hasLeft && retransmits === 0 : !wanted.has(key)) return;
+  sockets.set(key, {
     hasLeft,
     retransmits,
     unacknowledgedBytes: parseInt(queues, 16),
-    silentMs: silentMs(Number(columns[12]) * TICK_MS, parseInt(when, 16) * TICK_MS, retransmits),
+    silentMs: retransmits === 0 ? 0 : silentMs(Number(columns[12]) * TICK_MS, parseInt(when, 16) * TICK_MS, retransmits),
   });
 }
 

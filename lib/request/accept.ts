@@ -14,7 +14,7 @@ export function namesEventStream(headers: IncomingHttpHeaders): boolean {
 }
 
 /** Every parameter but the weight, such as a charset, or the version of Nest's media type versioning. */
-const PARAMETER = /;\s*(?!q\s*=)[^;,="]+(=\s*("[^"]*"|[^;,]*))?/g;
+const PARAMETER = /;(?!\s*q\s*=)[^;,="]+(=\s*("[^"]*"|[^;,]*))?/g;
 
 /** An empty header says nothing. */
 function negotiator({ accept }: IncomingHttpHeaders): Negotiator {

@@ -3,7 +3,9 @@ import type { Socket } from 'node:net';
 import type { Clock } from '../clock/clock.js';
 import type { TimerWheel } from '../clock/timer-wheel.js';
 import { within } from '../clock/within.js';
+import { endpointsOf } from '../connection/http-response.js';
 import { Http2Ping } from '../connection/http2-ping.js';
+import type { TcpLookUp } from '../liveness/tcp-look-up.js';
 
 interface Http2Connection {
   readonly session: Http2Session;
@@ -24,7 +26,10 @@ export class Http2Connections {
   /** When what still lives is cut, by the clock: set once the application stops. */
   #deadline: number | undefined;
 
-  constructor(private readonly wheel: TimerWheel) {}
+  constructor(
+    private readonly wheel: TimerWheel,
+    private readonly lookUp: TcpLookUp,
+  ) {}
 
   /** Another request has come on a connection. */
   watch({ session }: ServerHttp2Stream): void {
@@ -79,7 +84,8 @@ export class Http2Connections {
       this.#connections.delete(session);
       onClosed();
     });
-    this.#connections.set(session, { session, socket, closed, streams: new Set(), ping: new Http2Ping(session, this.wheel) });
+    const ping = new Http2Ping(session, this.wheel, () => this.lookUp.find(endpointsOf(socket)));
+    this.#connections.set(session, { session, socket, closed, streams: new Set(), ping });
   }
 
   #cut(session: Http2Session): void {

@@ -24,6 +24,8 @@ import { refusalError, refuseAsStream, retryAfterMs } from './refuse.js';
 import { RequestRuntime } from './request-runtime.js';
 import type { ManagedRoute } from './route-table.js';
 
+const AUTHORIZATION_ENDED = 'The authorization has ended';
+
 /**
  * Where a request becomes a session: first among the method's own interceptors, so inside the guards and the outer interceptors, outside the
  * pipes, the handler and the method's other interceptors.
@@ -59,6 +61,8 @@ export class ManagedSseInterceptor implements NestInterceptor {
     const route = runtime.routes.routeOf(context.getHandler() as never);
     const { options } = route;
     const name = runtime.routes.nameOf(method ?? 'GET', exchange.pattern);
+    // answered meanwhile, in the place of an interceptor that tries again too late
+    if (exchange.isAnswered()) return of(undefined);
     refuseSecondSession(exchange, name);
     const closed = runtime.admission.closedTo(exchange);
     if (closed) return this.#reject(runtime, exchange, route, closed);
@@ -71,6 +75,9 @@ export class ManagedSseInterceptor implements NestInterceptor {
       remoteAddress: exchange.remoteAddress,
       authorizedUntil: options.authorization ? expiryOf(options.authorization, context, name) : undefined,
     };
+    if (identity.authorizedUntil !== undefined && identity.authorizedUntil <= Date.now()) {
+      throw runtime.registry.rejected(new UnauthorizedException(AUTHORIZATION_ENDED));
+    }
     const refusal = runtime.admission.admit({ exchange, options, principal, route: name });
     if (refusal) return this.#reject(runtime, exchange, route, refusal);
     const controller = runtime.controllers.find(context.getClass());
@@ -125,7 +132,7 @@ export class ManagedSseInterceptor implements NestInterceptor {
         subscriber.error(new GatewayTimeoutException('The stream did not begin in time'));
         return;
       case 'unauthorized':
-        subscriber.error(new UnauthorizedException('The authorization has ended'));
+        subscriber.error(new UnauthorizedException(AUTHORIZATION_ENDED));
         return;
       case 'shutdown':
         defer(() => this.#refuse(runtime, exchange, route, 'shutdown', refusalError('shutdown'))).subscribe(subscriber);
@@ -148,8 +155,7 @@ export class ManagedSseInterceptor implements NestInterceptor {
 
   /** A request that never was a session. */
   #reject(runtime: RequestRuntime, exchange: HttpExchange, route: ManagedRoute, refusal: Refusal): Observable<undefined> {
-    const error = refusalError(refusal);
-    runtime.registry.rejected(error);
+    const error = runtime.registry.rejected(refusalError(refusal));
     return this.#refuse(runtime, exchange, route, refusal, error);
   }
 
@@ -206,10 +212,15 @@ function identify(
 
 function expiryOf({ expiresAt }: AuthorizationOptions, context: ExecutionContext, route: string): number | undefined {
   const value: unknown = expiresAt?.(context);
-  if (value === undefined || (typeof value === 'number' && !Number.isNaN(value))) return value;
+  if (value === undefined || (typeof value === 'number' && !Number.isNaN(value) && !looksLikeSeconds(value))) return value;
   disown(value);
   throw new SseSessionError(
     'INVALID_OPTION',
-    `The option "authorization.expiresAt" of ${route} gave ${show(value)}; expected epoch milliseconds or undefined, and no promise of them.`,
+    `The option "authorization.expiresAt" of ${route} gave ${show(value)}; expected epoch milliseconds (of a JWT: exp * 1000) or undefined, and no promise of them.`,
   );
+}
+
+/** Times between 1971 and 5138 in seconds are years before any token in milliseconds. */
+function looksLikeSeconds(time: number): boolean {
+  return time > 31_536_000 && time < 100_000_000_000;
 }

@@ -8,6 +8,8 @@ import { Http2Connections } from './http2-connections.js';
 import { Unanswered } from './unanswered.js';
 import { RouteTable } from './route-table.js';
 
+const ANSWER_BEFORE_CUT_MS = 100;
+
 /** What the interceptors of an application share. */
 export class RequestRuntime {
   readonly routes: RouteTable;
@@ -21,7 +23,7 @@ export class RequestRuntime {
     readonly shutdown: Shutdown,
     readonly controllers: Controllers,
   ) {
-    this.http2Connections = new Http2Connections(registry.wheel);
+    this.http2Connections = new Http2Connections(registry.wheel, registry.connections.lookUp);
     this.routes = new RouteTable(registry.options);
     this.unanswered = new Unanswered(registry.wheel, registry.logger);
     this.admission = new Admission(registry, shutdown, this.http2Connections);
@@ -34,7 +36,8 @@ export class RequestRuntime {
 
   /** Lets the server close, by `deadline` at the latest: all sessions have ended. */
   async stop(deadline: number): Promise<void> {
-    this.unanswered.stop(deadline);
+    // a little before what still lives is cut: an answer has to be written
+    this.unanswered.stop(deadline - ANSWER_BEFORE_CUT_MS);
     await this.http2Connections.close(this.registry.clock, deadline);
   }
 }

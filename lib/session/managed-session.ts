@@ -293,6 +293,8 @@ export class ManagedSession extends SseSession implements AlarmOwner, Connection
       this.fail(error);
       return;
     }
+    // what hooks of the head do may have ended it
+    if (this.#hasEnded) return;
     this.#go('open');
     this.#lifetime.open();
     this.#revalidation?.open(this.context.clock.now());
@@ -386,9 +388,9 @@ export class ManagedSession extends SseSession implements AlarmOwner, Connection
     } else if (end === 'stalled') {
       this.end('slow-client', slowClient(this, `nothing moved for ${this.identity.options.buffer.stallTimeoutMs} ms`));
     } else if (end === 'crowded-out') {
-      this.end('slow-client', slowClient(this, 'more than maxTotalBytes wait in the process, and most of it for this client'));
+      this.end('slow-client', slowClient(this, 'more than maxTotalBytes wait in the process, and much of that for it'));
     } else if (end === 'dead') {
-      this.end('dead-peer', deadPeer(this));
+      this.end('dead-peer', deadPeer(this, this.identity.options.deadPeer));
     } else {
       this.end('client-disconnect', error);
     }
@@ -421,6 +423,7 @@ export class ManagedSession extends SseSession implements AlarmOwner, Connection
   }
 
   #refuseFurther(error: unknown): void {
+    if (this.#hasEnded) return;
     if (error !== undefined) {
       this.context.logger.error(
         `authorization.revalidate of session ${this.id} (${this.route}) failed: ${describeError(error)}`,

@@ -17,8 +17,12 @@ export function refusedValue({ route }: SseSession, error: unknown): unknown {
   });
 }
 
-export function deadPeer(session: SseSession): SseSessionError {
-  return new SseSessionError('DEAD_PEER', `The client of ${name(session)} has vanished: it acknowledged nothing for deadPeer.timeoutMs.`);
+export function deadPeer(session: SseSession, options: { timeoutMs: number } | false): SseSessionError {
+  const timeoutMs = options ? ` (${options.timeoutMs})` : '';
+  return new SseSessionError(
+    'DEAD_PEER',
+    `The client of ${name(session)} has vanished: it acknowledged nothing for deadPeer.timeoutMs${timeoutMs}.`,
+  );
 }
 
 export function overflowed(session: SseSession, maxBytes: number): SseSessionError {

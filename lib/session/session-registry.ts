@@ -2,7 +2,7 @@ import { Subject } from 'rxjs';
 import type { Clock, Random } from '../clock/clock.js';
 import { TimerWheel } from '../clock/timer-wheel.js';
 import { Connections } from '../connection/connections.js';
-import { readSilentSockets } from '../liveness/tcp-table.js';
+import { readTcpTables } from '../liveness/tcp-table.js';
 import type { ResolvedModuleOptions } from '../options/resolve.js';
 import { HookRunner, emptyHookTable } from './hooks.js';
 import type { ManagedSession } from './managed-session.js';
@@ -70,11 +70,11 @@ export class SessionRegistry implements SessionContext<ManagedSession> {
     readonly clock: Clock,
     readonly random: Random,
     logger: SessionLogger,
-    readTcpTable = readSilentSockets,
+    readTables = readTcpTables,
   ) {
     this.logger = safeLogger(logger);
     this.wheel = new TimerWheel(clock);
-    this.connections = new Connections(this.wheel, options.maxTotalBytes, readTcpTable, (message) => this.logger.warn(message));
+    this.connections = new Connections(this.wheel, options.maxTotalBytes, readTables, (message) => this.logger.warn(message));
     this.producers = new Stragglers(RUNNING_PRODUCER, this.logger, () => clock.now());
     this.hookRunner = new HookRunner(this.logger, () => clock.now());
   }
@@ -106,10 +106,11 @@ export class SessionRegistry implements SessionContext<ManagedSession> {
     return new Promise((resolve) => this.#emptyWaiters.push(resolve));
   }
 
-  /** A request was refused. */
-  rejected(error: unknown): void {
+  /** A request was refused, with this error. */
+  rejected<E>(error: E): E {
     this.totals.rejected++;
     this.#events.next({ type: 'rejected', error });
+    return error;
   }
 
   get isStopping(): boolean {

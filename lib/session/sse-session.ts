@@ -56,7 +56,7 @@ export abstract class SseSession<TData extends object = AnyData> {
   abstract readonly openedAt: number | undefined;
   /** When the last event was sent, else when the session opened, else when it was created, in epoch milliseconds. */
   abstract readonly lastActivityAt: number;
-  /** When `timeoutMs` ends the session, in epoch milliseconds. */
+  /** When `timeoutMs`, or the end of its authorisation (`authorization.expiresAt`), ends the session, in epoch milliseconds. */
   abstract readonly expiresAt: number | undefined;
   /** Why it ended; `undefined` while it lives. */
   abstract readonly closeReason: CloseReason | undefined;
@@ -106,7 +106,7 @@ export abstract class SseSession<TData extends object = AnyData> {
   abstract onCompletion(callback: CompletionCallback<TData>): void;
   /** Called before `onCompletion` when the session ends by `timeoutMs` or `idleTimeoutMs`. */
   abstract onTimeout(callback: TimeoutCallback<TData>): void;
-  /** Called before `onCompletion` when the session ends as `error` or `slow-client`. */
+  /** Called before `onCompletion` when the session ends as `error`, `slow-client` or `dead-peer`. */
   abstract onError(callback: ErrorCallback<TData>): void;
 
   /** What may be shown of a session, for logs and for JSON: neither its `data` and `error`, which are the application's, nor anything inside. */

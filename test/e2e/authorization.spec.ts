@@ -42,6 +42,13 @@ describeEachAdapter('Authorization', ({ startApp }) => {
     await expectEnd(life, 'unauthorized', { opened: false });
   });
 
+  it.each([-Infinity, 0, -1])('that has expired before the request (%p ms) answers 401, and no handler runs', async (ms) => {
+    const life = await startLife(startApp, forever, { route: { authorization: { expiresAt: () => Date.now() + ms } } });
+    expect(await (await life.get()).whole()).toMatchObject({ status: 401 });
+    expect(life.sessions).toEqual([]);
+    expect(life.manager.stats().rejected).toBe(1);
+  });
+
   it('that never expires leaves the lifetime alone', async () => {
     const life = await startLife(startApp, forever, { route: { timeoutMs: 5_000, authorization: { expiresAt: () => undefined } } });
     await (await life.get()).waitFor('first');
@@ -51,6 +58,7 @@ describeEachAdapter('Authorization', ({ startApp }) => {
 
   it.each<[string, unknown]>([
     ['NaN', NaN],
+    ["a JWT's exp, in seconds", Math.round(Date.now() / 1_000) + 3_600],
     ['a text', '2030-01-01'],
     ['a promise', Promise.resolve(5)],
     ['a Date', new Date()],

@@ -2,7 +2,7 @@ import type { Random } from '../../lib/clock/clock.js';
 import type { SseSessionModuleOptions, RouteOptions } from '../../lib/options/options.js';
 import { resolveModuleOptions, resolveRouteOptions } from '../../lib/options/resolve.js';
 import { ManagedSession } from '../../lib/session/managed-session.js';
-import type { SilentSocket, SilentSockets } from '../../lib/liveness/tcp-table.js';
+import type { TcpSocket } from '../../lib/liveness/tcp-table.js';
 import type { RouteHooks } from '../../lib/session/session-hooks.js';
 import { SessionRegistry } from '../../lib/session/session-registry.js';
 import type { SseSource } from '../../lib/source/sse-source.js';
@@ -50,11 +50,10 @@ export class MemoryApp {
   readonly events: string[] = [];
 
   /** What the kernel's table of TCP connections says. */
-  silentSockets = new Map<string, SilentSocket>();
+  tcpSockets = new Map<string, TcpSocket>();
 
   constructor(options: SseSessionModuleOptions = {}, random: Random = fakeRandom()) {
-    const readTcpTable = async (): Promise<SilentSockets> => this.silentSockets;
-    this.registry = new SessionRegistry(resolveModuleOptions(options), this.clock, random, this.logger, readTcpTable);
+    this.registry = new SessionRegistry(resolveModuleOptions(options), this.clock, random, this.logger, async () => this.tcpSockets);
     this.registry.events$.subscribe(({ type, reason }) => this.events.push(reason ? `${type} ${reason}` : type));
   }
 

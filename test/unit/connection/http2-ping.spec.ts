@@ -3,7 +3,9 @@ import type { Http2Session } from 'node:http2';
 import { describe, expect, it, jest } from '@jest/globals';
 import { TimerWheel } from '../../../lib/clock/timer-wheel.js';
 import { Http2Ping } from '../../../lib/connection/http2-ping.js';
+import type { TcpSocket } from '../../../lib/liveness/tcp-table.js';
 import { FakeClock } from '../../../lib/testing/fake-clock.js';
+import { turns } from '../../support/memory-session.js';
 
 class FakeSession extends EventEmitter {
   destroyed = false;
@@ -24,9 +26,11 @@ function createPing() {
   const clock = new FakeClock();
   const wheel = new TimerWheel(clock);
   const session = new FakeSession();
-  const ping = new Http2Ping(session as unknown as Http2Session, wheel);
+  /** What the kernel says of the socket. */
+  const kernel: { socket: TcpSocket | undefined } = { socket: undefined };
+  const ping = new Http2Ping(session as unknown as Http2Session, wheel, async () => kernel.socket);
   const listener = () => ({ onDrain: jest.fn(), onClose: jest.fn(), onDeadPeer: jest.fn() });
-  return { clock, wheel, session, ping, listener };
+  return { clock, wheel, session, ping, listener, kernel };
 }
 
 describe('the PING of an HTTP/2 connection', () => {
@@ -57,7 +61,7 @@ describe('the PING of an HTTP/2 connection', () => {
     expect(session.pings).toHaveLength(3);
   });
 
-  it('that is not answered for the shortest timeout of all streams ends them all, and the connection', () => {
+  it('that is not answered for the shortest timeout of all streams ends them all, and the connection', async () => {
     const { clock, wheel, session, ping, listener } = createPing();
     const [first, second] = [listener(), listener()];
     ping.add(first, 30_000);
@@ -66,6 +70,7 @@ describe('the PING of an HTTP/2 connection', () => {
     clock.advance(4_999);
     expect([first, second].map(({ onDeadPeer }) => onDeadPeer.mock.calls.length)).toEqual([0, 0]);
     clock.advance(51);
+    await turns(1);
     expect([first, second].map(({ onDeadPeer }) => onDeadPeer.mock.calls.length)).toEqual([1, 1]);
     expect(session.destroyed).toBe(true);
     expect(wheel.size).toBe(0);
@@ -91,14 +96,45 @@ describe('the PING of an HTTP/2 connection', () => {
     expect(wheel.size).toBe(0);
   });
 
-  it('is no answer when the connection ends meanwhile: its streams hear of that themselves', () => {
+  it('that could not be sent, on a connection that is closing, proves nothing', async () => {
     const { clock, session, ping, listener } = createPing();
     const only = listener();
-    ping.add(only, 30_000);
+    ping.add(only, 5_000);
     ping.onWrite();
-    session.pings[0]!(new Error('ERR_HTTP2_PING_CANCEL'));
-    clock.advance(1_100);
+    for (let n = 0; n < 20; n++) {
+      session.pings.at(-1)!(new Error('ERR_HTTP2_PING_CANCEL'));
+      clock.advance(1_050);
+      await turns(1);
+    }
+    expect(only.onDeadPeer).not.toHaveBeenCalled();
+    // at most one a second all the same
+    expect(session.pings.length).toBeLessThanOrEqual(21);
+  });
+
+  it.each<[string, Partial<TcpSocket>, number | undefined]>([
+    ['alive, as it acknowledges what stands before the PING', { unacknowledgedBytes: 500_000 }, undefined],
+    ['dead, as it has acknowledged everything and does not answer', { unacknowledgedBytes: 0 }, 5_050],
+    ['dead, as it acknowledges nothing', { unacknowledgedBytes: 500, retransmits: 5, silentMs: 5_000 }, 5_050],
+    [
+      'dead a little later, as it has acknowledged something since the PING',
+      { unacknowledgedBytes: 500, retransmits: 5, silentMs: 4_000 },
+      6_100,
+    ],
+  ])('that is not answered: the client is %s', async (_what, socket, diesAt) => {
+    const { clock, session, ping, listener, kernel } = createPing();
+    const only = listener();
+    let diedAt: number | undefined;
+    only.onDeadPeer.mockImplementation(() => (diedAt = clock.now()));
+    kernel.socket = { hasLeft: false, retransmits: 0, unacknowledgedBytes: 0, silentMs: 0, ...socket };
+    ping.add(only, 5_000);
     ping.onWrite();
+    for (let passed = 0; passed < 60_000 && diedAt === undefined; passed += 50) {
+      clock.advance(50);
+      await turns(1);
+      if (clock.now() > 5_100 && kernel.socket.silentMs > 0) kernel.socket = { ...kernel.socket, silentMs: clock.now() - 1_000 };
+    }
+    if (diesAt === undefined) expect(diedAt).toBeUndefined();
+    else expect(Math.abs((diedAt ?? Infinity) - diesAt)).toBeLessThanOrEqual(100);
     expect(session.pings).toHaveLength(1);
   });
 });

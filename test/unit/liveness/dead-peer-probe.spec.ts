@@ -1,7 +1,7 @@
 import { describe, expect, it, jest } from '@jest/globals';
 import { TimerWheel } from '../../../lib/clock/timer-wheel.js';
 import { DeadPeerProbe, type Peer } from '../../../lib/liveness/dead-peer-probe.js';
-import { type SilentSocket, type SilentSockets, tcpKey } from '../../../lib/liveness/tcp-table.js';
+import { type TcpSocket, type TcpSockets, tcpKey } from '../../../lib/liveness/tcp-table.js';
 import { FakeClock } from '../../../lib/testing/fake-clock.js';
 import { turns } from '../../support/memory-session.js';
 
@@ -28,10 +28,10 @@ class FakePeer implements Peer {
 /** A probe on a fake clock and a table that the test writes. */
 function createProbe(...peers: FakePeer[]) {
   const clock = new FakeClock();
-  const table = new Map<string, SilentSocket>();
+  const table = new Map<string, TcpSocket>();
   const looks: number[] = [];
   const warnings: string[] = [];
-  const read = jest.fn(async (): Promise<SilentSockets> => {
+  const read = jest.fn(async (): Promise<TcpSockets> => {
     looks.push(clock.now());
     return new Map(table);
   });
@@ -126,9 +126,7 @@ describe('the probe for dead peers', () => {
     const peer = new FakePeer(1);
     const { clock, read, looks, pass, silent } = createProbe(peer);
     silent(peer, 40_000);
-    const table = new Map<string, SilentSocket>([
-      [peer.key, { hasLeft: false, retransmits: 9, unacknowledgedBytes: 20, silentMs: 40_000 }],
-    ]);
+    const table = new Map<string, TcpSocket>([[peer.key, { hasLeft: false, retransmits: 9, unacknowledgedBytes: 20, silentMs: 40_000 }]]);
     let arrive = (): void => undefined;
     read.mockImplementationOnce(() => {
       looks.push(clock.now());
@@ -155,11 +153,22 @@ describe('the probe for dead peers', () => {
 
   it('says once, and not of each peer, that the table cannot be read', async () => {
     const { probe, pass, read, warnings } = createProbe(new FakePeer(1));
-    read.mockRejectedValue(new Error('ENOENT'));
+    read.mockRejectedValue(Object.assign(new Error('ENOENT'), { code: 'ENOENT' }));
     await pass(100_000);
     probe.watch(new FakePeer(2));
     expect(read).toHaveBeenCalledTimes(1);
     expect(probe.isAvailable).toBe(false);
     expect(warnings).toEqual([expect.stringContaining('ENOENT')]);
+  });
+
+  it('tries again soon when the table cannot be read for a while', async () => {
+    const peer = new FakePeer(1);
+    const { probe, pass, read, looks, silent, warnings } = createProbe(peer);
+    read.mockRejectedValueOnce(Object.assign(new Error('no descriptor is free'), { code: 'EMFILE' }));
+    silent(peer, 40_000);
+    await pass(26_000);
+    expect(looks).toEqual([25_000]);
+    expect(peer.onDeadPeer).toHaveBeenCalledTimes(1);
+    expect([probe.isAvailable, warnings]).toEqual([true, []]);
   });
 });

@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import { type AddressInfo, type Socket, connect, createServer } from 'node:net';
 import { describe, expect, it } from '@jest/globals';
-import { type SilentSocket, type TcpEndpoints, readLine, readSilentSockets, tcpKey } from '../../../lib/liveness/tcp-table.js';
+import { type TcpEndpoints, type TcpSocket, type Wanted, readLine, readTcpTables, tcpKey } from '../../../lib/liveness/tcp-table.js';
 import { eventually } from '../../support/eventually.js';
 
 /** A line of /proc/net/tcp of a server on 10.213.7.1:4567. */
@@ -9,10 +9,10 @@ function line({ state = '01', queue = '0000000A', timer = '01:00000070', retrans
   return `   7: 01D50A0A:11D7 02D50A0A:C35A ${state} ${queue}:00000000 ${timer} ${retransmits}     0        0 78661 2 00000000e85ca2c1 ${rto} 4 30 10 -1`;
 }
 
-function read(text: string): SilentSocket[] {
-  const silent = new Map<string, SilentSocket>();
-  readLine(text, silent);
-  return [...silent.values()];
+function read(text: string, wanted: Wanted = 'silent'): TcpSocket[] {
+  const sockets = new Map<string, TcpSocket>();
+  readLine(text, wanted, sockets);
+  return [...sockets.values()];
 }
 
 describe("the kernel's table of TCP connections", () => {
@@ -31,6 +31,15 @@ describe("the kernel's table of TCP connections", () => {
     ['it is empty', ''],
   ])('says of no silence when %s', (_what, text) => {
     expect(read(text)).toEqual([]);
+  });
+
+  it('has a connection that is asked for, whatever it does', () => {
+    const key = '01D50A0A:11D7 02D50A0A:C35A';
+    const slow = line({ timer: '04:00000070', retransmits: '00000000' });
+    expect(read(slow, new Set([key]))).toEqual([{ hasLeft: false, retransmits: 0, unacknowledgedBytes: 10, silentMs: 0 }]);
+    expect(read(slow, new Set(['another']))).toEqual([]);
+    // of a closed window the kernel counts the probes there, and they are answered
+    expect(read(line({ timer: '04:00000070', retransmits: '00000002' }), new Set([key]))).toMatchObject([{ retransmits: 0, silentMs: 0 }]);
   });
 
   it('shows a peer that has sent its FIN', () => {
@@ -62,7 +71,7 @@ describe("the kernel's table of TCP connections", () => {
     const [socket] = (await once(server, 'connection')) as [Socket];
     // it has left, and nobody reads that it has: of all that is to be seen there the quickest to make
     client.end();
-    await eventually(async () => expect([...(await readSilentSockets()).keys()]).toContain(tcpKey(socket as unknown as TcpEndpoints)));
+    await eventually(async () => expect([...(await readTcpTables('silent')).keys()]).toContain(tcpKey(socket as unknown as TcpEndpoints)));
     client.destroy();
     socket.destroy();
     server.close();

@@ -11,8 +11,12 @@ const EXCHANGE = { response: {} } as HttpExchange;
 /** The policy is refused at start until there is resume: here it is put past that. */
 function applyFor(app: MemoryApp, limits: Partial<ResolvedRouteOptions['limits']>, principal: string, route = 'GET /test') {
   const { options } = app.connect().session;
-  const admission = new Admission(app.registry, new Shutdown(app.registry), new Http2Connections(app.registry.wheel));
-  const merged = { ...options.limits, perPrincipalPolicy: 'evict-oldest', ...limits } as ResolvedRouteOptions['limits'];
+  const admission = new Admission(
+    app.registry,
+    new Shutdown(app.registry),
+    new Http2Connections(app.registry.wheel, app.registry.connections.lookUp),
+  );
+  const merged = { ...options.limits, perPrincipalPolicy: 'evict-oldest', ...limits };
   return admission.admit({ exchange: EXCHANGE, options: { ...options, limits: merged }, principal, route });
 }
 

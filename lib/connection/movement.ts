@@ -1,0 +1,52 @@
+/**
+ * Whether a client takes anything of what waits for it. Node tells when the kernel has taken something; but the kernel may hold megabytes, and
+ * take no more for half a minute while a slow client steadily reads them. So the kernel is asked too: for the first time when half of
+ * the time has passed, then when all has. What the client has acknowledged in between is movement.
+ */
+export class Movement {
+  #stillSince = Infinity;
+  #handedOver = 0;
+  #acknowledged: number | undefined;
+  #hasLooked = false;
+
+  constructor(private readonly timeoutMs: number) {}
+
+  /** Something moved, or nothing waits. */
+  reset(): void {
+    this.#stillSince = Infinity;
+    this.#acknowledged = undefined;
+    this.#hasLooked = false;
+  }
+
+  /**
+   * @param handedOver how much the kernel has taken, in bytes, by Node's account. Less than before is no movement: the framing of what was
+   * written meanwhile, a heartbeat even, waits in Node and is no byte of ours
+   * @returns for how long nothing has moved, in milliseconds
+   */
+  stillness(now: number, isWaiting: boolean, handedOver: number): number {
+    if (!isWaiting) this.reset();
+    else if (this.#stillSince === Infinity || handedOver > this.#handedOver) {
+      this.reset();
+      this.#stillSince = now;
+    }
+    this.#handedOver = handedOver;
+    return isWaiting ? now - this.#stillSince : 0;
+  }
+
+  /** @param acknowledged what the client has acknowledged, in bytes; `undefined` when nobody knows */
+  onLook(now: number, acknowledged: number | undefined): void {
+    if (acknowledged !== undefined && this.#acknowledged !== undefined && acknowledged > this.#acknowledged) this.#stillSince = now;
+    this.#acknowledged = acknowledged;
+    this.#hasLooked = true;
+  }
+
+  /** After how long a stillness the kernel is asked next, in milliseconds. */
+  get lookAfterMs(): number {
+    return this.#hasLooked ? this.timeoutMs : this.timeoutMs / 2;
+  }
+
+  /** When that is. */
+  lookAt(now: number): number {
+    return (this.#stillSince === Infinity ? now : this.#stillSince) + this.lookAfterMs;
+  }
+}
