@@ -13,8 +13,10 @@
 export { SseSessionModule } from './module/sse-session.module.js';
 export type { SseSessionModuleExtras, SseSessionOptionsFactory } from './module/options-builder.js';
 export type {
+  AuthorizationOptions,
   BufferOptions,
   CleanupOptions,
+  DeadPeerOptions,
   EndEventOptions,
   ErrorEventFactory,
   HeartbeatOptions,

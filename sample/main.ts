@@ -12,8 +12,9 @@ function numberSetting(name: string, least: number): number | undefined {
   throw new RangeError(`${name} is ${JSON.stringify(text)}; expected a number, at least ${least}`);
 }
 
+const port = numberSetting('PORT', 0) ?? 3000;
 const { url, upstream } = await createSample({
-  port: numberSetting('PORT', 0) ?? 3000,
+  port,
   host: setting('HOST'),
   upstream: {
     baseURL: setting('OPENAI_BASE_URL'),
@@ -21,6 +22,10 @@ const { url, upstream } = await createSample({
     model: setting('OPENAI_MODEL'),
     tokensPerSecond: numberSetting('TOKENS_PER_SECOND', 1),
   },
+}).catch((error: NodeJS.ErrnoException) => {
+  if (error.code !== 'EADDRINUSE') throw error;
+  console.error(`Port ${port} is taken; choose another: PORT=3001 npm start`);
+  process.exit(1);
 });
 
 const { embedded, model } = upstream.status();

@@ -26,4 +26,7 @@ const sample = spawn(process.execPath, ['--enable-source-maps', join(out, 'main.
 // A terminal's Ctrl-C reaches the sample too: this process only has to outlive its shutdown. Other signals are handed on.
 process.on('SIGINT', () => console.log('\nStopping: answers that are under way have 5 s to end.'));
 process.on('SIGTERM', () => sample.kill('SIGTERM'));
+// `npm start` that is killed takes its shell along, and nobody else: whoever has lost its parent stops.
+const parent = process.ppid;
+setInterval(() => process.ppid !== parent && sample.kill('SIGTERM'), 500).unref();
 sample.on('exit', (code, signal) => process.exit(code ?? (signal ? 1 : 0)));

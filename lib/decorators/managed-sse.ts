@@ -21,7 +21,7 @@ export interface ManagedSseHooks {
   onCompletion?(session: SseSession, reason: CloseReason): unknown;
   /** It ended by `timeoutMs` or `idleTimeoutMs`; `onCompletion` follows. */
   onTimeout?(session: SseSession): unknown;
-  /** It ended as `error` or `slow-client`; `onCompletion` follows. */
+  /** It ended as `error`, `slow-client` or `dead-peer`; `onCompletion` follows. */
   onError?(session: SseSession, error: unknown): unknown;
 }
 

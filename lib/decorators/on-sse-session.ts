@@ -16,7 +16,7 @@ type HookMethod<K extends HookKind> = (...args: Parameters<HookCallbacks[K]>) =>
  *
  * - `open(session)`: the headers are out
  * - `timeout(session)`: it ended by `timeoutMs` or `idleTimeoutMs`; `completion` follows
- * - `error(session, error)`: it ended as `error` or `slow-client`; `completion` follows
+ * - `error(session, error)`: it ended as `error`, `slow-client` or `dead-peer`; `completion` follows
  * - `completion(session, reason)`: it is over; exactly once for every session
  *
  * @throws SseSessionError `INVALID_HOOK` for another kind, and at start for a provider that is request-scoped

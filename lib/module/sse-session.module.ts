@@ -7,7 +7,7 @@ import { LocalSessionManager } from '../manager/local-session-manager.js';
 import { SessionManager } from '../manager/session-manager.js';
 import type { SseSessionModuleOptions } from '../options/options.js';
 import { resolveModuleOptions } from '../options/resolve.js';
-import { checkModuleOptions, checkObject } from '../options/schema.js';
+import { checkObject } from '../options/schema.js';
 import { Controllers } from '../request/controllers.js';
 import { RequestRuntime } from '../request/request-runtime.js';
 import { Cleanup } from '../session/cleanup.js';
@@ -31,7 +31,7 @@ const IS_CONFIGURED = Symbol('nestjs-sse-session.is-configured');
       useFactory: (clock: Clock, random: Random, isConfigured?: boolean, options?: SseSessionModuleOptions) => {
         if (!isConfigured) throw importedBare();
         // a factory may have given nothing
-        checkModuleOptions(options);
+        checkObject(options, 'SseSessionModule (forRoot(), or the factory of forRootAsync())');
         return new SessionRegistry(resolveModuleOptions(options), clock, random, new Logger('SseSession'));
       },
       inject: [CLOCK, RANDOM, { token: IS_CONFIGURED, optional: true }, { token: MODULE_OPTIONS_TOKEN, optional: true }],

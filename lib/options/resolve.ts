@@ -111,7 +111,7 @@ function checkTogether(
     refuse(
       { owner, path: 'limits.perPrincipalPolicy' },
       limits.perPrincipalPolicy,
-      "'reject', as eviction needs resume: an evicted client comes back by itself",
+      "'reject', as eviction needs resume, which this version does not have: an evicted client comes back by itself",
     );
   }
   if (finishMs > timeoutMs) {

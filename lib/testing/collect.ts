@@ -1,3 +1,4 @@
+import { SseSessionError } from '../errors.js';
 import type { EventFields } from '../event/encode.js';
 import { readFields } from '../event/read-event.js';
 import { DEFAULTS } from '../options/defaults.js';
@@ -18,6 +19,9 @@ export interface CollectOptions {
   signal?: AbortSignal;
 }
 
+const NOTHING_TO_COLLECT =
+  'collect() got undefined: a handler that returns nothing sends by session.send(). Look at the events of the session that createTestSession() made.';
+
 const QUIET = { error: () => undefined, warn: () => undefined };
 const NOBODY = new Stragglers({ afterMs: Infinity, message: () => '' }, QUIET, () => 0);
 
@@ -27,7 +31,7 @@ const NOBODY = new Stragglers({ afterMs: Infinity, message: () => '' }, QUIET, (
  *     expect(await collect(controller.stream('1', createTestSession()))).toEqual([{ data: 'Hello' }, { data: 'world' }]);
  *
  * Rejects with the source's error, and with the `SseSessionError` of something that is no source or no event. For a handler that returns
- * nothing, look at `session.events` instead: it would never end.
+ * nothing, look at `session.events` instead: this rejects, as it would never end.
  */
 export async function collect(source: SseSource | Promise<SseSource>, options: CollectOptions = {}): Promise<EventFields[]> {
   const collector = new Collector(options);
@@ -37,7 +41,9 @@ export async function collect(source: SseSource | Promise<SseSource>, options: C
   const stop = (): void => collector.onSourceComplete();
   options.signal?.addEventListener('abort', stop);
   try {
-    const values = run.adopt(await source);
+    const returned = await source;
+    if (returned === undefined) throw new SseSessionError('INVALID_SOURCE', NOTHING_TO_COLLECT);
+    const values = run.adopt(returned);
     if (options.signal?.aborted) stop();
     else run.read(values);
     return await collector.done;

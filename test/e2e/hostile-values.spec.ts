@@ -78,7 +78,13 @@ class HostileController {
 }
 
 describeEachAdapter('What a careless application hands over', ({ adapter, startApp }) => {
-  const start = (options = {}) => startApp({ imports: [SseSessionModule.forRoot(options)], controllers: [HostileController] });
+  const start = (options = {}) =>
+    startApp({
+      imports: [SseSessionModule.forRoot(options)],
+      controllers: [HostileController],
+      // what is logged of it would look like failures of the tests
+      configure: (app) => app.useLogger(false),
+    });
 
   it("a Readable that fails before it is read does not end the process, and is the session's error", async () => {
     const { port } = await start();

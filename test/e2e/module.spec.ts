@@ -198,7 +198,7 @@ describeEachAdapter('SseSessionModule', ({ startApp }) => {
 
   it('says so when the factory of its options gives none', async () => {
     await expect(start([SseSessionModule.forRootAsync({ useFactory: () => undefined as never })])).rejects.toThrow(
-      'SseSessionModule.forRoot() takes an object of options; got undefined.',
+      'SseSessionModule (forRoot(), or the factory of forRootAsync()) takes an object of options; got undefined.',
     );
   });
 

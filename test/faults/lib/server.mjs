@@ -1,6 +1,7 @@
 // The application under fault, in a process of its own. Started by harness.mjs, which asks it over IPC what it has seen.
 import 'reflect-metadata';
 import { AsyncLocalStorage } from 'node:async_hooks';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { Body, Controller, Module, Query, RequestMethod } from '@nestjs/common';
 import { NestFactory } from '@nestjs/core';
 import { ExpressAdapter } from '@nestjs/platform-express';
@@ -190,6 +191,25 @@ const commands = {
   stepClock: ({ ms }) => {
     const now = Date.now;
     Date.now = () => now.call(Date) + ms;
+  },
+  /** What looks at the kernel's table cost: CPU of the process, and the longest gap of its event loop. */
+  looks: async ({ count }) => {
+    const { readSilentSockets } = await import(new URL('../../../dist/esm/liveness/tcp-table.js', import.meta.url));
+    await readSilentSockets();
+    globalThis.gc();
+    const delay = monitorEventLoopDelay({ resolution: 1 });
+    const before = process.cpuUsage();
+    const startedAt = performance.now();
+    delay.enable();
+    for (let n = 0; n < count; n++) await readSilentSockets();
+    delay.disable();
+    const { user: userTime, system } = process.cpuUsage(before);
+    return {
+      cpuMs: (userTime + system) / 1_000 / count,
+      tookMs: (performance.now() - startedAt) / count,
+      gapMs: delay.max / 1e6,
+      p99Ms: delay.percentile(99) / 1e6,
+    };
   },
   cleanup: () => manager.cleanup(),
   cancelAll: async (filter) => manager.cancelAll(filter),

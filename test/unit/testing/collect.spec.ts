@@ -54,6 +54,13 @@ describe('collect', () => {
     await expect(collect(of(1, 2, 3), { take: 2 })).resolves.toEqual([{ data: '1' }, { data: '2' }]);
   });
 
+  it('rejects for a handler that returns nothing, and says where to look', async () => {
+    await expect(collect(undefined)).rejects.toMatchObject({
+      code: 'INVALID_SOURCE',
+      message: expect.stringContaining('createTestSession()') as unknown,
+    });
+  });
+
   it('stops a source that emits without end and never waits', async () => {
     const endless = new Observable<number>((subscriber) => {
       while (!subscriber.closed) subscriber.next(1);
