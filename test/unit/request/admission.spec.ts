@@ -16,7 +16,7 @@ function applyFor(app: MemoryApp, limits: Partial<ResolvedRouteOptions['limits']
     new Shutdown(app.registry),
     new Http2Connections(app.registry.wheel, app.registry.connections.lookUp),
   );
-  const merged = { ...options.limits, perPrincipalPolicy: 'evict-oldest', ...limits };
+  const merged = { ...options.limits, perPrincipalPolicy: 'evict-oldest' as const, ...limits };
   return admission.admit({ exchange: EXCHANGE, options: { ...options, limits: merged }, principal, route });
 }
 
