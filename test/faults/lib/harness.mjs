@@ -99,7 +99,8 @@ class Server {
     const id = this.#next++;
     return new Promise((resolve, reject) => {
       this.#waiting.set(id, { resolve, reject });
-      this.child.send({ id, command, argument });
+      if (!this.child.connected) reject(new Error(`the server has ended, and cannot be asked for ${command}`));
+      else this.child.send({ id, command, argument });
     });
   }
 

@@ -227,4 +227,6 @@ process.on('message', async ({ id, command, argument }) => {
     process.send({ id, error: String(error) });
   }
 });
+// nobody is left to ask anything
+process.on('disconnect', () => process.exit());
 process.send({ ready: true, port: app.getHttpServer().address().port });

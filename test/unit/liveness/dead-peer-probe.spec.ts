@@ -85,6 +85,33 @@ describe('the probe for dead peers', () => {
     }
   });
 
+  it('looks once for suspects whose time is up at about the same time, and no more than 2 s late for any', async () => {
+    const peers = Array.from({ length: 40 }, (_, n) => new FakePeer(n + 1));
+    const { clock, looks, pass, silent, read, table } = createProbe(...peers);
+    read.mockImplementation(() => {
+      looks.push(clock.now());
+      const seen = new Map(table);
+      return new Promise((resolve) => clock.schedule(() => resolve(seen), 200));
+    });
+    const diedAt = peers.map((_, n) => n * 100);
+    const late: number[] = [];
+    peers.forEach((peer, n) =>
+      peer.onDeadPeer.mockImplementation(() => (table.delete(peer.key), void late.push(clock.now() - diedAt[n]! - TIMEOUT_MS))),
+    );
+    for (let now = 0; now < 45_000; now += 100) {
+      peers.forEach((peer, n) => {
+        const silentMs = clock.now() - diedAt[n]! - 300;
+        if (silentMs > 500 && peer.onDeadPeer.mock.calls.length === 0) silent(peer, silentMs);
+      });
+      await pass(100, 100);
+    }
+    expect(late).toHaveLength(40);
+    expect(Math.min(...late)).toBeGreaterThanOrEqual(0);
+    expect(Math.max(...late)).toBeLessThanOrEqual(2_000);
+    const gaps = looks.slice(1).map((at, n) => at - looks[n]!);
+    expect(Math.min(...gaps)).toBeGreaterThanOrEqual(1_300);
+  });
+
   it('looks again at a suspect when its time is up, and not before', async () => {
     const peer = new FakePeer(1);
     const { looks, pass, silent } = createProbe(peer);
@@ -138,7 +165,7 @@ describe('the probe for dead peers', () => {
     await turns(2);
     expect(peer.onDeadPeer).not.toHaveBeenCalled();
     await pass(2_500);
-    expect(looks).toEqual([24_000, 36_000]);
+    expect(looks).toEqual([24_000, 34_001]);
     expect(peer.onDeadPeer).toHaveBeenCalledTimes(1);
   });
 
@@ -167,7 +194,7 @@ describe('the probe for dead peers', () => {
     read.mockRejectedValueOnce(Object.assign(new Error('no descriptor is free'), { code: 'EMFILE' }));
     silent(peer, 40_000);
     await pass(26_000);
-    expect(looks).toEqual([25_000]);
+    expect(looks).toEqual([25_300]);
     expect(peer.onDeadPeer).toHaveBeenCalledTimes(1);
     expect([probe.isAvailable, warnings]).toEqual([true, []]);
   });
