@@ -99,6 +99,36 @@ describe('the options of a route', () => {
     expect(resolve({ shutdown: { timeoutMs: 5_000 } }, { shutdown: { finishMs: 5_000 } }).finishMs).toBe(5_000);
   });
 
+  it.each<[string, RouteOptions, RegExp]>([
+    [
+      'eviction, as there is no resume',
+      { limits: { perPrincipalPolicy: 'evict-oldest' } },
+      /"limits\.perPrincipalPolicy" is "evict-oldest"; expected 'reject'/,
+    ],
+    [
+      'authorization that asks for nothing',
+      { authorization: {} },
+      /"authorization" is an object; expected at least one of revalidate and expiresAt/,
+    ],
+    ['authorization that has an interval alone', { authorization: { intervalMs: 5 } }, /expected at least one of revalidate and expiresAt/],
+  ])('are refused with %s, on a route and on the module', (_what, options, message) => {
+    expect(() => resolve({}, options)).toThrow(message);
+    expect(() => resolve({}, options)).toThrow(/^@ManagedSse\(\) on ChatController\.stream: option/);
+    expect(() => resolveModuleOptions(options)).toThrow(message);
+    expect(() => resolveModuleOptions(options)).toThrow(/^SseSessionModule option/);
+  });
+
+  it('have an interval for authorization only when that is on', () => {
+    const revalidate = (): boolean => true;
+    expect(resolve({}).authorization).toBe(false);
+    expect(resolve({ authorization: { revalidate } }).authorization).toEqual({ revalidate, intervalMs: 60_000 });
+    expect(resolve({ authorization: { revalidate } }, { authorization: { intervalMs: 5 } }).authorization).toEqual({
+      revalidate,
+      intervalMs: 5,
+    });
+    expect(resolve({ authorization: { revalidate } }, { authorization: false }).authorization).toBe(false);
+  });
+
   it('do not change what they were made of', () => {
     const module: SseSessionModuleOptions = Object.freeze({ heartbeat: Object.freeze({ intervalMs: 5 }) });
     resolve(module, { heartbeat: { intervalMs: 6 } });
@@ -110,6 +140,7 @@ describe('the options of a route', () => {
 describe('the options of the module', () => {
   it('have defaults for what is not of a route', () => {
     expect(resolveModuleOptions()).toMatchObject({
+      maxTotalBytes: 268_435_456,
       cleanup: { intervalMs: 30_000 },
       shutdown: { timeoutMs: 10_000, finishMs: 0, retryJitterMs: 5_000 },
     });
