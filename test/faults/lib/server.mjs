@@ -161,6 +161,8 @@ const commands = {
   },
   heap: settledHeap,
   writes: () => Object.fromEntries(writes),
+  /** What keeps an event loop going, by kind, without what is always there. */
+  timers: () => process.getActiveResourcesInfo().filter((kind) => kind === 'Timeout' || kind === 'Immediate').length,
   sockets: () => new Promise((resolve) => app.getHttpServer().getConnections((_error, count) => resolve(count))),
   broadcast: ({ event, times = 1 }) => {
     let taken = 0;
@@ -176,13 +178,14 @@ const commands = {
     const before = process.memoryUsage();
     for (let sent = 0; sent < bytes; sent += size) {
       for (const session of [...manager]) session.send(text);
+      // what was written in a turn is with the kernel after it
+      await pause(0);
       most = Math.max(most, manager.stats().bytes.pending);
       if (sent % (size * 16) !== 0) continue;
       // what is reachable, without the garbage
       globalThis.gc();
       const { heapUsed, external } = process.memoryUsage();
       mostMemory = Math.max(mostMemory, heapUsed + external - before.heapUsed - before.external);
-      await pause(0);
     }
     return { most, mostMemory };
   },
@@ -194,14 +197,14 @@ const commands = {
   },
   /** What looks at the kernel's table cost: CPU of the process, and the longest gap of its event loop. */
   looks: async ({ count }) => {
-    const { readSilentSockets } = await import(new URL('../../../dist/esm/liveness/tcp-table.js', import.meta.url));
-    await readSilentSockets();
+    const { readTcpTables } = await import(new URL('../../../dist/esm/liveness/tcp-table.js', import.meta.url));
+    await readTcpTables('silent');
     globalThis.gc();
     const delay = monitorEventLoopDelay({ resolution: 1 });
     const before = process.cpuUsage();
     const startedAt = performance.now();
     delay.enable();
-    for (let n = 0; n < count; n++) await readSilentSockets();
+    for (let n = 0; n < count; n++) await readTcpTables('silent');
     delay.disable();
     const { user: userTime, system } = process.cpuUsage(before);
     return {

@@ -73,7 +73,7 @@ export const rows = [
   {
     name: 'client vanishes, HTTP/2',
     injected: `the same with ${CLIENTS} streams on ${CLIENTS / 5} connections`,
-    promise,
+    promise: `${promise}, which may be a PING`,
     run: (stage) => vanish(stage, { protocol: 'http2' }),
   },
   {

@@ -125,6 +125,7 @@ async function churn(stage, count) {
   await run(Math.min(count, 5_000));
   await server.ask('forget');
   const before = await server.ask('heap');
+  const timersBefore = await server.ask('timers');
   for (let done = 0; done < count; done += 5_000) {
     await run(Math.min(count, 5_000));
     // what the server of the suite keeps of each session would be a growth of its own
@@ -133,10 +134,11 @@ async function churn(stage, count) {
   const after = await server.ask('heap');
   const seen = await server.settled();
   const sockets = await server.ask('sockets');
+  const timers = (await server.ask('timers')) - timersBefore;
   const grown = after.heapUsed - before.heapUsed;
   const completed = Object.values(seen.stats.endedByReason).reduce((sum, n) => sum + n, 0);
   return {
-    figure: `${(completed / seen.created).toFixed(3)} of ${seen.created}; ${sockets} sockets left; heap ${grown < 0 ? '' : '+'}${(grown / 1_024).toFixed(0)} KB`,
-    ok: completed === seen.created && sockets === 0 && grown < 1_000_000 && isClean(seen),
+    figure: `${(completed / seen.created).toFixed(3)} of ${seen.created}; ${sockets} sockets and ${timers} timers left; heap ${grown < 0 ? '' : '+'}${(grown / 1_024).toFixed(0)} KB`,
+    ok: completed === seen.created && sockets === 0 && timers <= 0 && grown < 1_000_000 && isClean(seen),
   };
 }
