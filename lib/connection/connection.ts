@@ -114,8 +114,12 @@ export class Connection implements AlarmOwner, ResponseListener, Flushable, Peer
     return this.response.endpoints;
   }
 
-  get bytesHandedOver(): number {
-    return this.response.bytesHandedOver;
+  get remotePort(): number | undefined {
+    return this.response.remotePort;
+  }
+
+  acknowledgedBytes(unacknowledgedBytes: number): number | undefined {
+    return this.response.acknowledgedBytes(unacknowledgedBytes);
   }
 
   get isClosed(): boolean {
@@ -172,7 +176,11 @@ export class Connection implements AlarmOwner, ResponseListener, Flushable, Peer
 
   push(event: EncodedEvent): PushResult {
     // what the response still takes need not wait: nothing is lost in one large turn, and a paused source never overflows
-    if (!this.#blocked && !this.#outbox.fits(event)) this.flush();
+    if (!this.#blocked && !this.#outbox.fits(event)) {
+      this.flush();
+      // that may have ended it: the response failed, or middleware on it has ended the session
+      if (this.#state !== 'open' && this.#state !== 'waiting') return 'dropped';
+    }
     const result = this.#outbox.push(event);
     this.#hasEvent ||= event.committed;
     if (typeof result === 'number') {
@@ -268,15 +276,15 @@ export class Connection implements AlarmOwner, ResponseListener, Flushable, Peer
     this.#cut('crowded-out');
   }
 
-  /** Ends what its alarm should have ended. */
+  /** Asks what its alarm asks, and ends what that should have ended: at once, or when the kernel has been asked too. */
   check(now: number): void {
     if (this.response.isGone) this.#cut('left');
-    else if (now >= this.#endBy || this.#stillness(now) >= this.options.buffer.stallTimeoutMs) this.#cut('stalled');
+    else if (now >= this.#endBy) this.#cut('stalled');
+    else if (this.#stillness(now) >= this.#movement.lookAfterMs) void this.#look();
   }
 
   onAlarm(now: number): number {
-    if (now < this.#endBy && this.#stillness(now) >= this.#movement.lookAfterMs) void this.#look();
-    else this.check(now);
+    this.check(now);
     if (this.#state !== 'open') return this.#state === 'closed' ? Infinity : this.#endBy;
     this.#settleFlushWaiters();
     const { heartbeat } = this.options;
@@ -291,7 +299,7 @@ export class Connection implements AlarmOwner, ResponseListener, Flushable, Peer
     const { heartbeat } = this.options;
     const heartbeatAt = heartbeat && !this.#blocked ? Math.max(this.#lastWriteAt + heartbeat.intervalMs, now + 1) : Infinity;
     const stillAt = this.#isLooking ? Infinity : this.#movement.lookAt(now);
-    const flushedAt = this.#flushWaiters ? now + 1 : Infinity;
+    const flushedAt = this.#flushWaiters && !this.#blocked ? now + 1 : Infinity;
     return Math.min(heartbeatAt, Math.max(stillAt, now + 1), flushedAt);
   }
 
@@ -309,13 +317,10 @@ export class Connection implements AlarmOwner, ResponseListener, Flushable, Peer
     this.#isLooking = false;
     if (this.#state !== 'open') return;
     const now = this.context.wheel.clock.now();
-    this.#movement.onLook(now, socket && this.response.bytesHandedOver - socket.unacknowledgedBytes);
-    this.check(now);
-    if (this.#isOpen) this.context.wheel.set(this.#alarm, this.#nextDeadline(now));
-  }
-
-  get #isOpen(): boolean {
-    return this.#state === 'open';
+    this.#movement.onLook(now, socket && this.response.acknowledgedBytes(socket.unacknowledgedBytes));
+    if (this.response.isGone) this.#cut('left');
+    else if (this.#stillness(now) >= this.options.buffer.stallTimeoutMs) this.#cut('stalled');
+    else this.context.wheel.set(this.#alarm, this.#nextDeadline(now));
   }
 
   #cut(end: ConnectionEnd): void {
@@ -392,7 +397,7 @@ export class Connection implements AlarmOwner, ResponseListener, Flushable, Peer
   #settleFlushWaiters(): void {
     if (!this.#flushWaiters) return;
     if (this.#state !== 'closed' && (this.#state === 'waiting' || this.pendingBytes > 0)) {
-      this.context.wheel.setNoLaterThan(this.#alarm, this.context.wheel.clock.now() + 1);
+      if (!this.#blocked) this.context.wheel.setNoLaterThan(this.#alarm, this.context.wheel.clock.now() + 1);
       return;
     }
     const waiters = this.#flushWaiters;

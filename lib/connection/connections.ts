@@ -79,12 +79,15 @@ export class Connections implements ConnectionContext {
   #makeRoom(): void {
     if (this.#isMakingRoom) return;
     this.#isMakingRoom = true;
-    for (const connection of this.#attached) connection.flush();
-    this.#inNode = 0;
-    for (const { bytesInNode } of this.#attached) this.#inNode += bytesInNode;
-    this.#pushedSince = this.#writtenSince = 0;
-    if (!this.#fits) this.#crowdOut();
-    this.#isMakingRoom = false;
+    try {
+      for (const connection of this.#attached) connection.flush();
+      this.#inNode = 0;
+      for (const { bytesInNode } of this.#attached) this.#inNode += bytesInNode;
+      this.#pushedSince = this.#writtenSince = 0;
+      if (!this.#fits) this.#crowdOut();
+    } finally {
+      this.#isMakingRoom = false;
+    }
   }
 
   get #fits(): boolean {
@@ -98,8 +101,9 @@ export class Connections implements ConnectionContext {
       bytes: connection.pendingBytes,
     }));
     weighed.sort((a, b) => Number(b.isBlocked) - Number(a.isBlocked) || b.bytes - a.bytes);
-    for (const { connection } of weighed) {
-      if (this.#fits) return;
+    for (const { connection, bytes } of weighed) {
+      // another application of the process may hold the rest
+      if (this.#fits || bytes === 0) return;
       this.#inNode -= connection.bytesInNode;
       // hooks run in this, and may push to others
       connection.crowdOut();

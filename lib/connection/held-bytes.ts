@@ -16,5 +16,5 @@ class HeldBytes {
   }
 }
 
-/** One for the process, as `maxTotalBytes` is, and as applications in one process may share events. */
+/** One for the process, as applications in one process may share events; `maxTotalBytes` of each is held against it. */
 export const heldBytes = new HeldBytes();

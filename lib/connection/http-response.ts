@@ -39,6 +39,12 @@ export function isGone({ response }: HttpPair): boolean {
   return stream ? stream.destroyed || stream.closed : response.destroyed;
 }
 
+/** The HTTP/2 connection under a response. */
+export interface Http2Transport {
+  readonly ping: Http2Ping;
+  readonly socket: Socket;
+}
+
 /** Both ends of a TCP connection; absent when it is gone, or none. */
 export function endpointsOf({ localAddress, localPort, remoteAddress, remotePort }: Socket): TcpEndpoints | undefined {
   if (localAddress === undefined || localPort === undefined || remoteAddress === undefined || remotePort === undefined) return undefined;
@@ -74,10 +80,9 @@ export class HttpResponse implements ResponseStream {
   #listener: ResponseListener | undefined;
   #hasFinished = false;
 
-  /** @param ping of the HTTP/2 connection, if it is one */
   constructor(
     private readonly http: HttpPair,
-    private readonly ping?: Http2Ping,
+    private readonly http2?: Http2Transport,
   ) {
     this.#response = http.response;
     this.#stream = http2Stream(http.response);
@@ -92,12 +97,24 @@ export class HttpResponse implements ResponseStream {
     return this.#socket !== undefined;
   }
 
-  get endpoints(): TcpEndpoints | undefined {
-    return this.#socket && endpointsOf(this.#socket);
+  get #anySocket(): Socket | undefined {
+    return this.#socket ?? this.http2?.socket;
   }
 
-  get bytesHandedOver(): number {
-    return this.#socket ? this.#socket.bytesWritten - this.#socket.writableLength : 0;
+  get remotePort(): number | undefined {
+    return this.#anySocket?.remotePort;
+  }
+
+  get endpoints(): TcpEndpoints | undefined {
+    const socket = this.#anySocket;
+    return socket && endpointsOf(socket);
+  }
+
+  acknowledgedBytes(unacknowledgedBytes: number): number | undefined {
+    const socket = this.#anySocket;
+    // on HTTP/2 the client may have closed the window of this stream alone: only while the connection as a whole is held up is it a word about us
+    if (!socket || (this.http2 && socket.writableLength === 0)) return undefined;
+    return socket.bytesWritten - socket.writableLength - unacknowledgedBytes;
   }
 
   get isGone(): boolean {
@@ -110,7 +127,7 @@ export class HttpResponse implements ResponseStream {
 
   listen(listener: ResponseListener, deadPeerTimeoutMs: number | false): void {
     this.#listener = listener;
-    if (deadPeerTimeoutMs !== false) this.ping?.add(listener, deadPeerTimeoutMs);
+    if (deadPeerTimeoutMs !== false) this.http2?.ping.add(listener, deadPeerTimeoutMs);
     // a response without an 'error' listener turns a late write into an uncaughtException; the end itself comes as 'close'
     this.#response.on('error', this.#onError);
     this.#response.on('close', this.#onClose);
@@ -128,7 +145,7 @@ export class HttpResponse implements ResponseStream {
   write(chunk: string | Buffer): boolean {
     // only `false` asks to wait: a write() that middleware has replaced may return nothing
     const takesMore = this.#response.write(chunk) !== false;
-    this.ping?.onWrite();
+    this.http2?.ping.onWrite();
     return takesMore;
   }
 
@@ -186,7 +203,7 @@ export class HttpResponse implements ResponseStream {
 
   #unlisten(): void {
     if (!this.#listener) return;
-    this.ping?.delete(this.#listener);
+    this.http2?.ping.delete(this.#listener);
     this.#listener = undefined;
     this.#response.off('close', this.#onClose);
     this.#response.off('drain', this.#onDrain);

@@ -25,6 +25,7 @@ export class Http2Ping implements AlarmOwner {
   readonly #listeners = new Map<ResponseListener, number>();
   #state: PingState = 'armed';
   #hasWritten = false;
+  #pingedAt = 0;
 
   /** @param find what the kernel knows of the connection's socket */
   constructor(
@@ -38,6 +39,7 @@ export class Http2Ping implements AlarmOwner {
   /** A stream that hears of the client's death; the shortest timeout of all streams counts. */
   add(listener: ResponseListener, timeoutMs: number): void {
     this.#listeners.set(listener, timeoutMs);
+    if (this.#state === 'pinging') this.wheel.setNoLaterThan(this.#alarm, this.#pingedAt + timeoutMs);
   }
 
   delete(listener: ResponseListener): void {
@@ -68,7 +70,8 @@ export class Http2Ping implements AlarmOwner {
     if (this.session.destroyed || this.#listeners.size === 0) return;
     this.#state = 'pinging';
     this.#hasWritten = false;
-    this.wheel.set(this.#alarm, this.wheel.clock.now() + this.#timeoutMs);
+    this.#pingedAt = this.wheel.clock.now();
+    this.wheel.set(this.#alarm, this.#pingedAt + this.#timeoutMs);
     this.session.ping((error) => this.#onPong(error));
   }
 
@@ -89,8 +92,10 @@ export class Http2Ping implements AlarmOwner {
    * that. Only when everything has been acknowledged but the PING is not answered, or nothing is acknowledged any more, is it dead.
    */
   async #confirm(): Promise<void> {
+    const pingedAt = this.#pingedAt;
     const socket = await this.find();
-    if (this.#state !== 'pinging' || this.#listeners.size === 0) return;
+    // answered meanwhile, and another may be out
+    if (this.#state !== 'pinging' || this.#pingedAt !== pingedAt) return;
     const isSlow = socket !== undefined && socket.unacknowledgedBytes > 0 && socket.silentMs < this.#timeoutMs;
     if (!isSlow) return this.#die();
     const again = socket.retransmits > 0 ? this.#timeoutMs - socket.silentMs : SLOW_MS;

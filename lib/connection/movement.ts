@@ -36,6 +36,8 @@ export class Movement {
   /** @param acknowledged what the client has acknowledged, in bytes; `undefined` when nobody knows */
   onLook(now: number, acknowledged: number | undefined): void {
     if (acknowledged !== undefined && this.#acknowledged !== undefined && acknowledged > this.#acknowledged) this.#stillSince = now;
+    // the first look has nothing to compare with: when it comes late, as the event loop was blocked, it leaves half of the time all the same
+    if (!this.#hasLooked) this.#stillSince = Math.max(this.#stillSince, now - this.timeoutMs / 2);
     this.#acknowledged = acknowledged;
     this.#hasLooked = true;
   }

@@ -17,11 +17,16 @@ export interface ResponseListener {
 export interface ResponseStream {
   /** Bytes that were written and not yet handed to the kernel. */
   readonly writableLength: number;
-  /** Bytes of the socket that were handed to the kernel, of this response and of what came before it. */
-  readonly bytesHandedOver: number;
+  /**
+   * What the client has acknowledged on its connection, in bytes, when the kernel says that so much is unacknowledged; `undefined` when that says
+   * nothing of this response. Comparable with earlier values only.
+   */
+  acknowledgedBytes(unacknowledgedBytes: number): number | undefined;
   /** Whether it has a TCP connection to itself: HTTP/1.1, and nothing that lives in memory. */
   readonly isTcp: boolean;
-  /** Both ends of that; absent when it is gone. */
+  /** The client's port, which is had more cheaply than the {@link endpoints}. */
+  readonly remotePort: number | undefined;
+  /** Both ends of its connection; absent when it is gone. */
   readonly endpoints: TcpEndpoints | undefined;
   /** The client has gone, also when nobody has heard of it yet. */
   readonly isGone: boolean;

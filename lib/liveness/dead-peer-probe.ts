@@ -1,15 +1,17 @@
 import { type TimerWheel, Alarm, type AlarmOwner } from '../clock/timer-wheel.js';
 import { describeError } from '../errors.js';
-import { type ReadTcpTables, type TcpEndpoints, type TcpSocket, type TcpSockets, tcpKey } from './tcp-table.js';
+import { type ReadTcpTables, type TcpEndpoints, type TcpSocket, type TcpSockets, remotePortOf, tcpKey } from './tcp-table.js';
 
 /** A connection whose peer is watched. */
 export interface Peer {
   /** How long it may acknowledge nothing, in milliseconds; `false` when it is not watched. */
   readonly deadPeerTimeoutMs: number | false;
+  /** A cheap look at the endpoints. */
+  readonly remotePort: number | undefined;
   /** Absent when it is not known any more. */
   readonly endpoints: TcpEndpoints | undefined;
-  /** What was handed to the kernel for this socket, in bytes. */
-  readonly bytesHandedOver: number;
+  /** What it has acknowledged, in bytes, when the kernel says that so much is unacknowledged. */
+  acknowledgedBytes(unacknowledgedBytes: number): number | undefined;
   /** It has acknowledged nothing for {@link deadPeerTimeoutMs}. */
   onDeadPeer(): void;
   /** It has gone, and nobody has heard of it. */
@@ -26,7 +28,7 @@ interface Suspect extends TcpSocket {
 const IDLE_LOOK = 0.8;
 
 /**
- * Between the beginnings of two looks, at least: a look costs up to 100 ms of CPU at 10,000 connections. Not more, as the kernel knows of some 300 ms
+ * Between the beginnings of two looks at suspects, at least: a look costs up to 100 ms of CPU at 10,000 connections. Not more, as the kernel knows of some 300 ms
  * less than there were, and a suspect must be ended 2 s after its time at the latest. There is a look only when somebody's time is up.
  */
 const SPACING_MS = 1_300;
@@ -36,9 +38,6 @@ const PERMANENT: ReadonlySet<string | undefined> = new Set(['ENOENT', 'EACCES', 
 
 /** By so much a suspect may wait for others. */
 const TOGETHER_MS = 300;
-
-/** What took longer to read is no news any more: the event loop was blocked, and what it says may have been acknowledged meanwhile. */
-const STALE_MS = 1_000;
 
 /**
  * Finds peers that have vanished without a word. Heartbeats do not: the kernel takes the writes, sends them again and again for a quarter of an
@@ -54,7 +53,7 @@ export class DeadPeerProbe implements AlarmOwner {
   #suspects = new Map<Peer, Suspect>();
   #isLooking = false;
   #lookedAt = -Infinity;
-  #isStale = false;
+  #hasFailed = false;
   #hasWarned = false;
 
   constructor(
@@ -88,35 +87,44 @@ export class DeadPeerProbe implements AlarmOwner {
 
   async #look(): Promise<void> {
     this.#isLooking = true;
-    const startedAt = (this.#lookedAt = this.wheel.clock.now());
-    try {
-      const silent = await this.read('silent');
-      this.#isStale = this.wheel.clock.now() - startedAt >= STALE_MS;
-      if (!this.#isStale) this.#judge(silent, startedAt);
-    } catch (error) {
-      this.#onUnreadable(error);
-    }
+    this.#lookedAt = this.wheel.clock.now();
+    const silent = await this.read('silent').catch((error: unknown) => this.#onUnreadable(error));
     this.#isLooking = false;
+    if (silent) {
+      this.#hasFailed = false;
+      this.#judge(silent);
+    }
     if (this.isAvailable) this.wheel.set(this.#alarm, this.#nextLook());
   }
 
   /** Tables that are not there will not be; anything else, such as no free file descriptor, may pass. */
   #onUnreadable(error: unknown): void {
-    if (PERMANENT.has((error as NodeJS.ErrnoException).code)) this.#giveUp(describeError(error));
-    else this.#isStale = true;
+    if (PERMANENT.has((error as NodeJS.ErrnoException).code)) return this.#giveUp(describeError(error));
+    if (!this.#hasFailed)
+      this.warn(`The kernel's table of TCP connections cannot be read at present, and is tried again: ${describeError(error)}`);
+    this.#hasFailed = true;
   }
 
-  #judge(silent: TcpSockets, now: number): void {
+  /**
+   * What the kernel said was true at some time between the beginning of the look and now. A suspect counts as silent since the latest time that it may
+   * mean, and its time is up when it was at the earliest: a look that takes long, or that a blocked event loop held up, ends nobody too early.
+   */
+  #judge(silent: TcpSockets): void {
+    const now = this.wheel.clock.now();
     const suspects = new Map<Peer, Suspect>();
     const dead: Peer[] = [];
     const left: Peer[] = [];
-    for (const peer of silent.size > 0 ? this.peers : []) {
-      const { deadPeerTimeoutMs, endpoints } = peer;
-      const socket = deadPeerTimeoutMs !== false && endpoints && silent.get(tcpKey(endpoints));
+    const ports = new Set<number | undefined>([...silent.keys()].map(remotePortOf));
+    for (const peer of this.peers) {
+      const { deadPeerTimeoutMs } = peer;
+      // there are many, and few are silent
+      if (deadPeerTimeoutMs === false || !ports.has(peer.remotePort)) continue;
+      const { endpoints } = peer;
+      const socket = endpoints && silent.get(tcpKey(endpoints));
       if (!socket) continue;
       const suspect = this.#suspect(peer, socket, now);
       if (socket.hasLeft) left.push(peer);
-      else if (now - suspect.since >= deadPeerTimeoutMs) dead.push(peer);
+      else if (this.#lookedAt - suspect.since >= deadPeerTimeoutMs) dead.push(peer);
       else suspects.set(peer, suspect);
     }
     this.#suspects = suspects;
@@ -126,7 +134,7 @@ export class DeadPeerProbe implements AlarmOwner {
   }
 
   #suspect(peer: Peer, socket: TcpSocket, now: number): Suspect {
-    const acknowledgedBytes = peer.bytesHandedOver - socket.unacknowledgedBytes;
+    const acknowledgedBytes = peer.acknowledgedBytes(socket.unacknowledgedBytes) ?? 0;
     const since = now - socket.silentMs;
     const known = this.#suspects.get(peer);
     const hasMoved = !known || socket.retransmits < known.retransmits || acknowledgedBytes > known.acknowledgedBytes;
@@ -139,7 +147,7 @@ export class DeadPeerProbe implements AlarmOwner {
     let next = Infinity;
     const soonest = Math.max(now, this.#lookedAt + SPACING_MS);
     for (const { deadPeerTimeoutMs } of this.peers) {
-      if (deadPeerTimeoutMs !== false) next = Math.min(next, this.#isStale ? soonest : now + IDLE_LOOK * deadPeerTimeoutMs);
+      if (deadPeerTimeoutMs !== false) next = Math.min(next, this.#hasFailed ? soonest : now + IDLE_LOOK * deadPeerTimeoutMs);
     }
     if (this.#suspects.size === 0) return next;
     const due = [...this.#suspects].map(([{ deadPeerTimeoutMs }, { since }]) => since + (deadPeerTimeoutMs as number));

@@ -104,6 +104,11 @@ export function tcpKey({ localAddress, localPort, remoteAddress, remotePort }: T
   return `${addressHex(localAddress)}:${portHex(localPort)} ${addressHex(remoteAddress)}:${portHex(remotePort)}`;
 }
 
+/** The peer's port in a {@link tcpKey}. */
+export function remotePortOf(key: string): number {
+  return parseInt(key.slice(key.lastIndexOf(':') + 1), 16);
+}
+
 function portHex(port: number): string {
   return port.toString(16).toUpperCase().padStart(4, '0');
 }

@@ -22,17 +22,13 @@ export function runOf(reply: unknown): Run | undefined {
  * Runs the handler of a managed request and hands what it returns to the session.
  * @returns what Nest's interceptors get to see: the values of the source, or nothing when there is none to see them
  */
-export async function runHandler(
+export function runHandler(
   { session, isDirect }: Run,
   controller: unknown,
   handler: () => SseSource | Promise<SseSource>,
-): Promise<unknown> {
+): Promise<unknown> | undefined {
   session.controller = controller;
   // it ended while a pipe was awaited: nobody is left to work for
   if (session.closeReason !== undefined) return undefined;
-  const values = session.adopt(await session.produce(handler));
-  session.handlerResolved();
-  if (!isDirect) return values;
-  session.consume(values);
-  return undefined;
+  return session.handle(handler, isDirect);
 }

@@ -1,18 +1,15 @@
 import type { Http2Session, ServerHttp2Stream } from 'node:http2';
-import type { Socket } from 'node:net';
 import type { Clock } from '../clock/clock.js';
 import type { TimerWheel } from '../clock/timer-wheel.js';
 import { within } from '../clock/within.js';
-import { endpointsOf } from '../connection/http-response.js';
+import { type Http2Transport, endpointsOf } from '../connection/http-response.js';
 import { Http2Ping } from '../connection/http2-ping.js';
 import type { TcpLookUp } from '../liveness/tcp-look-up.js';
 
-interface Http2Connection {
+interface Http2Connection extends Http2Transport {
   readonly session: Http2Session;
   /** Those that carry sessions. */
   readonly streams: Set<ServerHttp2Stream>;
-  readonly ping: Http2Ping;
-  readonly socket: Socket;
   /** The socket is gone. */
   readonly closed: Promise<void>;
 }
@@ -50,14 +47,14 @@ export class Http2Connections {
 
   /**
    * The stream carries a session, or one more after the first has failed.
-   * @returns the PING of its connection
+   * @returns its connection
    */
-  carry(stream: ServerHttp2Stream): Http2Ping | undefined {
+  carry(stream: ServerHttp2Stream): Http2Transport | undefined {
     const connection = this.#of(stream);
-    if (!connection || connection.streams.has(stream)) return connection?.ping;
+    if (!connection || connection.streams.has(stream)) return connection;
     connection.streams.add(stream);
     stream.once('close', () => connection.streams.delete(stream));
-    return connection.ping;
+    return connection;
   }
 
   /**

@@ -101,7 +101,7 @@ export class ManagedSseInterceptor implements NestInterceptor {
     const handled = next.handle();
     if (route.isDirect) {
       // the handler's wrapper has handed the source to the session; only a failure is of interest here
-      handled.subscribe({ error: (error: unknown) => session.fail(error) });
+      session.watch(handled);
     } else {
       session.consume(handled);
     }

@@ -9,7 +9,7 @@ export interface CleanupReport {
   readonly durationMs: number;
   /** How many sessions it looked at. */
   readonly examined: number;
-  /** How many of them it ended, by reason; a healthy application has none, as their own timers and sockets do it. */
+  /** How many of them it ended then and there, by reason (a client that does not read is ended when the kernel has been asked); a healthy application has none, as their own timers and sockets do it. */
   readonly ended: Partial<Record<CloseReason, number>>;
 }
 

@@ -208,14 +208,14 @@ export class ManagedSession extends SseSession implements AlarmOwner, Connection
 
   // --- source ---------------------------------------------------------------------------------------------------------------------
 
-  /** Runs the handler; one that is still at it after the end is a producer that does not stop. */
-  async produce(handler: () => SseSource | Promise<SseSource>): Promise<SseSource> {
-    this.#source.onWork();
-    try {
-      return await handler();
-    } finally {
-      this.#source.onWorkDone();
-    }
+  /** Runs the handler and takes what it returns, see {@link SourceRun.handle}. */
+  handle(handler: () => SseSource | Promise<SseSource>, isDirect: boolean): Promise<unknown> {
+    return this.#source.handle(handler, isDirect);
+  }
+
+  /** What Nest says of a handler whose source comes by {@link handle}: only that it failed is of interest. */
+  watch(handled: Observable<unknown>): void {
+    this.#source.watch(handled);
   }
 
   /**
@@ -381,7 +381,8 @@ export class ManagedSession extends SseSession implements AlarmOwner, Connection
     if (this.state === 'closing') {
       const reason = this.closeReason as CloseReason;
       this.closeReason = afterConnectionEnd(reason, end);
-      if (this.closeReason !== reason) this.error = end === 'left' ? error : slowClient(this, 'it did not take the rest in time');
+      if (this.closeReason !== reason)
+        this.error = this.closeReason === 'slow-client' ? slowClient(this, 'it did not take the rest in time') : error;
       this.#closed();
     } else if (end === 'finished') {
       this.end('error', endedElsewhere(this));

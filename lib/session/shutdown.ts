@@ -54,6 +54,7 @@ export class Shutdown {
     for (const session of [...registry]) session.cut('shutdown');
     await within(registry.clock, deadline, registry.hookRunner.idle());
     registry.hookRunner.reportHanging(0);
+    registry.producers.report(0);
   }
 
   /** One timer per distinct `finishMs`, which are as few as an application's routes. Returns what calls them off. */

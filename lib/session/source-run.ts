@@ -14,6 +14,8 @@ export interface SourceReader {
   readonly isReady: boolean;
   /** Asks it to call {@link SourceRun.onReady} once it takes more. */
   tellWhenReady(): void;
+  /** The handler has returned a source. */
+  handlerResolved(): void;
   onValue(value: unknown): void;
   onSourceError(error: unknown): void;
   onSourceComplete(): void;
@@ -77,6 +79,30 @@ export class SourceRun implements SourceOwner {
     const paused = this.#paused;
     this.#paused = [];
     for (const resume of paused) resume();
+  }
+
+  /**
+   * Runs the handler and takes what it returns. One that is still at it after the end is a producer that does not stop; it holds nothing but this.
+   * @returns what Nest's interceptors get to see: the values of the source, or nothing when there is none to see them
+   */
+  async handle(handler: () => SseSource | Promise<SseSource>, isDirect: boolean): Promise<unknown> {
+    this.onWork();
+    let returned: SseSource;
+    try {
+      returned = await handler();
+    } finally {
+      this.onWorkDone();
+    }
+    const values = this.adopt(returned);
+    this.#reader?.handlerResolved();
+    if (!isDirect) return values;
+    this.read(values);
+    return undefined;
+  }
+
+  /** Hears of the handler's failure. */
+  watch(handled: Observable<unknown>): void {
+    handled.subscribe({ error: (error: unknown) => this.#reader?.onSourceError(error) });
   }
 
   /**

@@ -74,6 +74,10 @@ class Collector implements SourceReader {
     // it always is
   }
 
+  handlerResolved(): void {
+    // there is no handler
+  }
+
   onValue(value: unknown): void {
     const { take = Infinity, emit = DEFAULTS.emit, serializer = DEFAULTS.serializer } = this.options;
     if (this.#events.length >= take) return;

@@ -10,8 +10,8 @@ export class MemoryResponse implements ResponseStream {
   isGone = false;
   isAnswered = false;
   readonly isTcp: boolean = false;
+  readonly remotePort = undefined;
   readonly endpoints = undefined;
-  readonly bytesHandedOver = 0;
   /** How many times it was written to. */
   writes = 0;
 
@@ -24,6 +24,10 @@ export class MemoryResponse implements ResponseStream {
 
   /** @param highWaterMark bytes from which on `write` asks to wait for a drain */
   constructor(private readonly highWaterMark = 16 * 1024) {}
+
+  acknowledgedBytes(): undefined {
+    return undefined;
+  }
 
   get writableLength(): number {
     return this.#waiting.reduce((sum, chunk) => sum + chunk.byteLength, 0);

@@ -178,10 +178,13 @@ describe('Connection', () => {
       clock.advance(5_000);
       connection.push(encodeData('a'));
       await turns(1);
-      clock.advance(999);
+      // at half of the time it is looked at first
+      clock.advance(500);
+      await turns(2);
+      clock.advance(499);
       expect(owner.onConnectionEnd).not.toHaveBeenCalled();
       clock.advance(51);
-      await turns(1);
+      await turns(2);
       expect(owner.onConnectionEnd).toHaveBeenCalledWith(connection, 'stalled', undefined);
       expect(response.isDestroyed).toBe(true);
       expect(wheel.size).toBe(0);
@@ -218,10 +221,13 @@ describe('Connection', () => {
       response.pause();
       connection.push(encodeData('b'));
       await turns(1);
-      clock.advance(900);
+      clock.advance(550);
+      await turns(2);
+      clock.advance(400);
+      await turns(2);
       expect(owner.onConnectionEnd).not.toHaveBeenCalled();
-      clock.advance(150);
-      await turns(1);
+      clock.advance(100);
+      await turns(2);
       expect(owner.onConnectionEnd).toHaveBeenCalledTimes(1);
     });
 
@@ -256,6 +262,20 @@ describe('Connection', () => {
       await turns(2);
       expect(owner.onConnectionEnd).not.toHaveBeenCalled();
       expect(response.received).toBe('data: a\n\n');
+    });
+
+    it('has half of the time left after the first look, however late that comes', async () => {
+      const { connection, response, owner, clock } = createConnection(options, new MemoryResponse(1));
+      open(connection, '');
+      response.pause();
+      connection.push(encodeData('a'));
+      await turns(1);
+      clock.advance(60_000);
+      await turns(2);
+      expect(owner.onConnectionEnd).not.toHaveBeenCalled();
+      clock.advance(550);
+      await turns(2);
+      expect(owner.onConnectionEnd).toHaveBeenCalledWith(connection, 'stalled', undefined);
     });
   });
 

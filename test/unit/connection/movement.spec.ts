@@ -43,4 +43,11 @@ describe('Movement', () => {
       expect(movement.stillness(30_000, true, 0)).toBe(expected);
     }
   });
+
+  it('leaves half of the time after the first look, however late that comes', () => {
+    const movement = new Movement(30_000);
+    movement.stillness(0, true, 0);
+    movement.onLook(90_000, 5);
+    expect(movement.stillness(90_000, true, 0)).toBe(15_000);
+  });
 });

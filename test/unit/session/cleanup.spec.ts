@@ -27,14 +27,6 @@ describe('the cleanup', () => {
     ['timeout', { options: { timeoutMs: 10_000 } }, () => undefined],
     ['idle-timeout', { options: { idleTimeoutMs: 10_000 } }, () => undefined],
     ['client-disconnect', {}, ({ response }) => (response.isGone = true)],
-    [
-      'slow-client',
-      { response: new MemoryResponse(1), options: { buffer: { stallTimeoutMs: 10_000 } } },
-      ({ session, response }) => {
-        response.pause();
-        session.send('waits');
-      },
-    ],
   ];
   it.each(stale)('ends what its timers have missed: %s', async (reason, description, cause) => {
     const { app, cleanup } = createDeafApp();
@@ -49,6 +41,21 @@ describe('the cleanup', () => {
     expect(client.session).toMatchObject({ state: 'closed', closeReason: reason });
     expect(client.log.filter((entry) => entry.startsWith('completion'))).toEqual([`completion ${reason}`]);
     expect(live.session.state).toBe('open');
+  });
+
+  it('has the kernel asked about a client that does not read, and ends it when that has seen nothing move either', async () => {
+    const { app, cleanup } = createDeafApp();
+    const { session, response } = app.open({ response: new MemoryResponse(1), options: { buffer: { stallTimeoutMs: 10_000 } } });
+    response.pause();
+    session.send('waits');
+    await turns();
+    for (const expected of ['open', 'closed']) {
+      app.clock.advance(5_000);
+      cleanup.run();
+      await turns();
+      expect(session.state).toBe(expected);
+    }
+    expect(session.closeReason).toBe('slow-client');
   });
 
   it('ends a session that has been connecting for too long', () => {

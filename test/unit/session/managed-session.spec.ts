@@ -630,8 +630,10 @@ describe('each end of an open session', () => {
     response.pause();
     session.send('a');
     await turns();
-    app.clock.advance(2_050);
-    await turns(1);
+    app.clock.advance(1_050);
+    await turns(2);
+    app.clock.advance(1_000);
+    await turns(2);
     expect(session).toMatchObject({ closeReason: 'slow-client', state: 'closed' });
   });
 

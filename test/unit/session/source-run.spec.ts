@@ -13,6 +13,7 @@ function createReader() {
     route: 'GET /a',
     isReady: true as boolean,
     tellWhenReady: jest.fn(),
+    handlerResolved: jest.fn(),
     onValue: jest.fn(),
     onSourceError: jest.fn(),
     onSourceComplete: jest.fn(),
