@@ -179,7 +179,7 @@ export class Connection implements AlarmOwner, ResponseListener, Flushable, Peer
     if (!this.#blocked && !this.#outbox.fits(event)) {
       this.flush();
       // that may have ended it: the response failed, or middleware on it has ended the session
-      if (this.#state !== 'open' && this.#state !== 'waiting') return 'dropped';
+      if (this.#state !== 'open' && this.#state !== 'waiting' && this.#state !== 'opening') return 'dropped';
     }
     const result = this.#outbox.push(event);
     this.#hasEvent ||= event.committed;

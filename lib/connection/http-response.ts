@@ -111,10 +111,10 @@ export class HttpResponse implements ResponseStream {
   }
 
   acknowledgedBytes(unacknowledgedBytes: number): number | undefined {
-    const socket = this.#anySocket;
-    // on HTTP/2 the client may have closed the window of this stream alone: only while the connection as a whole is held up is it a word about us
-    if (!socket || (this.http2 && socket.writableLength === 0)) return undefined;
-    return socket.bytesWritten - socket.writableLength - unacknowledgedBytes;
+    // how much of it the kernel has nobody tells on HTTP/2: only that what it holds becomes less; and when it holds nothing, it is the window of
+    // this stream alone that the client has closed, of which it knows nothing
+    if (this.http2) return unacknowledgedBytes === 0 ? undefined : -unacknowledgedBytes;
+    return this.#socket && this.#socket.bytesWritten - this.#socket.writableLength - unacknowledgedBytes;
   }
 
   get isGone(): boolean {

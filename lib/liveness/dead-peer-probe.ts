@@ -1,6 +1,6 @@
 import { type TimerWheel, Alarm, type AlarmOwner } from '../clock/timer-wheel.js';
 import { describeError } from '../errors.js';
-import { type ReadTcpTables, type TcpEndpoints, type TcpSocket, type TcpSockets, remotePortOf, tcpKey } from './tcp-table.js';
+import { type ReadTcpTables, type TcpEndpoints, type TcpSocket, type TcpSockets, isPermanent, remotePortOf, tcpKey } from './tcp-table.js';
 
 /** A connection whose peer is watched. */
 export interface Peer {
@@ -32,9 +32,6 @@ const IDLE_LOOK = 0.8;
  * less than there were, and a suspect must be ended 2 s after its time at the latest. There is a look only when somebody's time is up.
  */
 const SPACING_MS = 1_300;
-
-/** Of the tables: they are not there, and will not be. */
-const PERMANENT: ReadonlySet<string | undefined> = new Set(['ENOENT', 'EACCES', 'EPERM']);
 
 /** By so much a suspect may wait for others. */
 const TOGETHER_MS = 300;
@@ -99,7 +96,7 @@ export class DeadPeerProbe implements AlarmOwner {
 
   /** Tables that are not there will not be; anything else, such as no free file descriptor, may pass. */
   #onUnreadable(error: unknown): void {
-    if (PERMANENT.has((error as NodeJS.ErrnoException).code)) return this.#giveUp(describeError(error));
+    if (isPermanent(error)) return this.#giveUp(describeError(error));
     if (!this.#hasFailed)
       this.warn(`The kernel's table of TCP connections cannot be read at present, and is tried again: ${describeError(error)}`);
     this.#hasFailed = true;

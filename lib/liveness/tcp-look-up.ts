@@ -1,4 +1,8 @@
-import { type ReadTcpTables, type TcpEndpoints, type TcpSocket, tcpKey } from './tcp-table.js';
+import { type ReadTcpTables, type TcpEndpoints, type TcpSocket, type TcpSockets, isPermanent, tcpKey } from './tcp-table.js';
+
+/** How often, and after how long, a read that failed is tried again. */
+const ATTEMPTS = 20;
+const RETRY_MS = 500;
 
 /** Looks single connections up; those that are asked for at about the same time share one read of the tables. */
 export class TcpLookUp {
@@ -31,10 +35,21 @@ export class TcpLookUp {
   async #readNow(): Promise<void> {
     const asked = this.#asked;
     this.#asked = new Map();
-    // where it cannot be read nothing is known, which is an answer too
-    const sockets = await this.read(new Set(asked.keys())).catch(() => undefined);
+    const sockets = await this.#read(new Set(asked.keys()));
     this.#isReading = false;
     for (const [key, waiting] of asked) for (const resolve of waiting) resolve(sockets?.get(key));
     this.#readSoon();
+  }
+
+  /** Tries again for a while when no file descriptor is free: not to know is no reason to end anybody. Where there are no tables, nothing is known. */
+  async #read(keys: ReadonlySet<string>): Promise<TcpSockets | undefined> {
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await this.read(keys);
+      } catch (error) {
+        if (isPermanent(error) || attempt === ATTEMPTS) return undefined;
+        await new Promise((resolve) => setTimeout(resolve, RETRY_MS).unref());
+      }
+    }
   }
 }

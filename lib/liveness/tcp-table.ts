@@ -45,6 +45,11 @@ export type TcpSockets = ReadonlyMap<string, TcpSocket>;
 /** Which lines of the tables are wanted: all of silent peers, and of peers that have left; or those with these keys. */
 export type Wanted = 'silent' | ReadonlySet<string>;
 
+/** Of an attempt to read the tables: they are not there, or not for us, and will not be. */
+export function isPermanent(error: unknown): boolean {
+  return ['ENOENT', 'EACCES', 'EPERM'].includes((error as NodeJS.ErrnoException).code ?? '');
+}
+
 /** Reads the tables, in small pieces, off the event loop. Rejects where there are none, or when they cannot be read now. */
 export type ReadTcpTables = (wanted: Wanted) => Promise<TcpSockets>;
 

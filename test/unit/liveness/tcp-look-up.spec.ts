@@ -31,9 +31,16 @@ describe('TcpLookUp', () => {
   });
 
   it('knows nothing where they cannot be read, and of what has no address', async () => {
-    const lookUp = new TcpLookUp(() => Promise.reject(new Error('no table')));
+    const lookUp = new TcpLookUp(() => Promise.reject(Object.assign(new Error('no table'), { code: 'ENOENT' })));
     expect(await lookUp.find(endpoints(1))).toBeUndefined();
     expect(await lookUp.find(undefined)).toBeUndefined();
     expect(await lookUp.find(endpoints(1))).toBeUndefined();
+  });
+
+  it('tries again when they cannot be read for a while: not to know is no answer', async () => {
+    const read = jest.fn<ReadTcpTables>(async () => new Map([[tcpKey(endpoints(1)), socket(7)]]));
+    read.mockRejectedValueOnce(Object.assign(new Error('no descriptor is free'), { code: 'EMFILE' }));
+    expect(await new TcpLookUp(read).find(endpoints(1))).toMatchObject({ unacknowledgedBytes: 7 });
+    expect(read).toHaveBeenCalledTimes(2);
   });
 });

@@ -202,6 +202,18 @@ describe('send', () => {
     expect(session).toMatchObject({ closeReason: 'error', state: 'closed' });
   });
 
+  it('overflows as ever while its headers go out', () => {
+    const response = new MemoryResponse();
+    const { session } = new MemoryApp(PLAIN).connect({ response, options: { buffer: { maxBytes: 1_000, overflow: 'drop-oldest' } } });
+    const results: string[] = [];
+    response.open = () => {
+      for (let n = 0; n < 4; n++) results.push(session.send('x'.repeat(400)));
+      response.isOpen = true;
+    };
+    session.open();
+    expect([results, session.eventsDropped]).toEqual([['accepted', 'accepted', 'accepted', 'accepted'], 2]);
+  });
+
   it('may be ended by the very write that opens it, and keeps its reason', async () => {
     const response = new MemoryResponse();
     const { session, log } = new MemoryApp(PLAIN).connect({ response });
