@@ -1,21 +1,16 @@
+import { readFileSync } from 'node:fs';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { chromium, type Browser, type BrowserContext, type Locator, type Page } from 'playwright-core';
 import { ALICE } from '../../sample/upstream/alice.js';
 import { eventually } from '../support/eventually.js';
 import { RunningSample } from './running-sample.js';
 
-const LAUNCH = {
-  executablePath: process.env.CHROMIUM_PATH ?? '/usr/bin/chromium',
-  args: [
-    '--no-sandbox',
-    '--disable-gpu',
-    '--disable-quic',
-    '--no-first-run',
-    '--disable-background-networking',
-    '--disable-component-update',
-    '--disable-sync',
-  ],
+/** As the fault rows start it, too. */
+const { executablePath, args } = JSON.parse(readFileSync('test/support/chromium.json', 'utf8')) as {
+  executablePath: string;
+  args: string[];
 };
+const LAUNCH = { executablePath: process.env.CHROMIUM_PATH ?? executablePath, args };
 
 let sample: RunningSample;
 let browser: Browser;

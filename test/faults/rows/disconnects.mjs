@@ -1,8 +1,11 @@
 // Clients that leave, in every way and at every time.
+import { readFileSync } from 'node:fs';
 import { connect as connectHttp2, constants } from 'node:http2';
 import { chromium } from 'playwright-core';
 import { isClean, ms, pause, percentile, until } from '../lib/harness.mjs';
 
+/** How the browser tests start it. */
+const CHROMIUM = new URL('../../support/chromium.json', import.meta.url);
 const COUNT = 50;
 
 /** Opens streams, lets all leave in one way, and says how long it took until onCompletion. */
@@ -56,16 +59,8 @@ export const rows = [
     promise: noticed,
     run: async (stage) => {
       const server = await stage.server({ adapter: 'express' });
-      const args = [
-        '--no-sandbox',
-        '--disable-gpu',
-        '--disable-quic',
-        '--no-first-run',
-        '--disable-background-networking',
-        '--disable-component-update',
-        '--disable-sync',
-      ];
-      const browser = await chromium.launch({ executablePath: process.env.CHROMIUM_PATH ?? '/usr/bin/chromium', args });
+      const { executablePath, args } = JSON.parse(readFileSync(CHROMIUM, 'utf8'));
+      const browser = await chromium.launch({ executablePath: process.env.CHROMIUM_PATH ?? executablePath, args });
       stage.onEnd(() => browser.close());
       const took = [];
       for (let n = 0; n < 10; n++) {

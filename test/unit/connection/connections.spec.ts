@@ -104,4 +104,16 @@ describe('what waits in the whole process', () => {
     expect(log).toContain('settled');
     expect([response.isOpen, response.isDestroyed]).toEqual([false, false]);
   });
+
+  it('is not taken from those for whom nothing waits, when another application of the process holds it', async () => {
+    const other = crowd(1, 1_000_000);
+    other.clients[0]!.response.pause();
+    other.clients[0]!.session.send('x'.repeat(500_000));
+    const { app, clients } = crowd(3, 10_000);
+    clients[0]!.session.send('x'.repeat(1_000));
+    await turns();
+    expect(app.registry.size).toBe(3);
+    expect(clients.map(({ response }) => response.received.length)).toEqual([1_008, 0, 0]);
+    expect(other.app.registry.size).toBe(1);
+  });
 });

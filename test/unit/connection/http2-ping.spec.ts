@@ -137,4 +137,34 @@ describe('the PING of an HTTP/2 connection', () => {
     else expect(Math.abs((diedAt ?? Infinity) - diesAt)).toBeLessThanOrEqual(100);
     expect(session.pings).toHaveLength(1);
   });
+
+  it('ends nobody for a PING that was answered while the kernel was asked, although another is out by then', async () => {
+    const { clock, session, ping, listener } = createPing();
+    const [first, second] = [listener(), listener()];
+    ping.add(first, 5_000);
+    ping.onWrite();
+    // rings, and asks the kernel
+    clock.advance(5_050);
+    session.pings[0]!(null);
+    ping.delete(first);
+    clock.advance(100);
+    ping.add(second, 5_000);
+    ping.onWrite();
+    expect(session.pings).toHaveLength(2);
+    await turns(1);
+    expect([second.onDeadPeer.mock.calls.length, session.destroyed]).toEqual([0, false]);
+  });
+
+  it('that is out already has to be answered in the time of a stream that comes later, if that is shorter', async () => {
+    const { clock, session, ping, listener } = createPing();
+    const [first, second] = [listener(), listener()];
+    ping.add(first, 60_000);
+    ping.onWrite();
+    clock.advance(1_000);
+    ping.add(second, 5_000);
+    clock.advance(4_050);
+    await turns(1);
+    expect(second.onDeadPeer).toHaveBeenCalledTimes(1);
+    expect(session.destroyed).toBe(true);
+  });
 });

@@ -157,6 +157,15 @@ describe('drain', () => {
     expect(hanging.app.logger.warnings).toEqual([expect.stringMatching(/has not settled/)]);
   });
 
+  it('names the producers that have not stopped, as they may be what keeps the process', async () => {
+    const { app, shutdown } = createApp();
+    const stuck = { [Symbol.asyncIterator]: () => ({ next: () => new Promise<IteratorResult<unknown>>(() => undefined) }) };
+    const { session } = app.stream(stuck as AsyncIterable<unknown>);
+    await turns();
+    await shutdown.drain();
+    expect(app.logger.warnings).toEqual([expect.stringContaining(`The producer of session ${session.id} (GET /test) still runs`)]);
+  });
+
   it('happens once, however often it is asked for', () => {
     const { app, shutdown } = createApp();
     app.open();
