@@ -1,108 +1,95 @@
-// What a managed session costs, held against plain Node and against peers in the same run: npm run bench [-- --quick]. Writes bench/RESULTS.md.
-import { fork } from 'node:child_process';
-import { once } from 'node:events';
+// What a managed session costs, held against plain Node and against peers in the same run: npm run bench [-- --quick].
+//   --quick           small loads, one round, within two minutes; writes RESULTS.quick.md in the place of RESULTS.md and of the chart
+//   --load <name>     one load alone (see loads.mjs), --only <part of a contender's name>, --rounds <n>: print, and write nothing
 import { writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
-import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { contenders } from './contenders/index.mjs';
+import { drawChart } from './chart.mjs';
+import { Child, quantile } from './child.mjs';
+import { BASELINE, contenders } from './contenders/index.mjs';
+import { loads } from './loads.mjs';
+import { loadTable, scaleTable } from './report.mjs';
+import { measureScale } from './scale.mjs';
 
-const { values: flags } = parseArgs({ options: { quick: { type: 'boolean' }, only: { type: 'string' } } });
+const { values: flags } = parseArgs({
+  options: { quick: { type: 'boolean' }, load: { type: 'string' }, only: { type: 'string' }, rounds: { type: 'string' } },
+});
+const isWhole = !flags.load && !flags.only && !flags.rounds;
+const rounds = Number(flags.rounds ?? (flags.quick ? 1 : 5));
+const sizeOf = (load) => (flags.quick ? load.quick : load.full);
 
-const SESSIONS = flags.quick ? 500 : 2_000;
-const ROUNDS = flags.quick ? 1 : 3;
-const PLAIN = 'plain Node';
+function progress(text) {
+  if (process.stdout.isTTY) process.stdout.write(`\r\u001b[K${text}`);
+  else console.log(text);
+}
 
-/** What is measured of each contender in one round; `unit` is what the figure counts. */
-const LOADS = [
-  { name: 'fan-out, one event a turn', unit: 'µs CPU / event', turns: flags.quick ? 100 : 200, perTurn: 1, everyMs: 25 },
-  { name: 'bursts of 10 events a turn', unit: 'µs CPU / event', turns: flags.quick ? 30 : 60, perTurn: 10, everyMs: 60 },
-];
-
-class Process {
-  constructor(file, ...args) {
-    this.child = fork(fileURLToPath(new URL(file, import.meta.url)), args, { execArgv: ['--expose-gc'] });
-    this.ready = once(this.child, 'message').then(([{ port }]) => (this.port = port));
-  }
-
-  async ask(command, argument) {
-    this.child.send({ command, argument });
-    const [{ result }] = await once(this.child, 'message');
-    return result;
-  }
-
-  async stop() {
-    this.child.disconnect();
-    await once(this.child, 'exit');
+async function measure(load, contender, size) {
+  const server = new Child('./server.mjs', { name: contender, heartbeatMs: size.heartbeatMs });
+  const clients = new Child('./clients.mjs');
+  try {
+    const [{ port }] = await Promise.all([server.ready, clients.ready]);
+    return await load.measure(server, clients, { port, path: contenders[contender].watchedPath, ...size });
+  } finally {
+    await Promise.all([clients.stop(), server.stop()]);
   }
 }
 
-async function measure(name) {
-  const server = new Process('./server.mjs', name);
-  const clients = new Process('./clients.mjs');
-  await Promise.all([server.ready, clients.ready]);
-  const empty = await server.ask('heap');
-  await clients.ask('open', { port: server.port, sessions: SESSIONS });
-  // once: what the first events compile is not an event's cost
-  await server.ask('publish', { turns: 20, perTurn: 1, everyMs: 10 });
-  const idle = await server.ask('heap');
-  const figures = { heap: (idle.heapUsed - empty.heapUsed) / SESSIONS / 1_024 };
-  for (const { name: load, turns, perTurn, everyMs } of LOADS) {
-    await clients.ask('forget');
-    const { cpuMs } = await server.ask('publish', { turns, perTurn, everyMs });
-    const delivered = await clients.ask('events');
-    const expected = turns * perTurn * SESSIONS;
-    if (delivered !== expected) throw new Error(`${name}, ${load}: ${delivered} of ${expected} events arrived`);
-    figures[load] = (cpuMs * 1_000) / delivered;
-  }
-  await clients.ask('close');
-  await Promise.all([clients.stop(), server.stop()]);
-  return figures;
-}
-
-const median = (values) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)];
-
-const names = Object.keys(contenders).filter((name) => !flags.only || name === PLAIN || name.includes(flags.only));
-const rounds = Object.fromEntries(names.map((name) => [name, []]));
-// interleaved, so that a slow minute of the machine is nobody's alone
-for (let round = 0; round < ROUNDS; round++) {
-  for (const name of names) {
-    process.stdout.write(`round ${round + 1} of ${ROUNDS}: ${name} … `);
-    try {
-      rounds[name].push(await measure(name));
-      console.log('done');
-    } catch (error) {
-      console.log(`failed: ${error.message}`);
+/** The median of each figure over all rounds, by contender. Rounds are interleaved, so that a slow minute of the machine is nobody's alone. */
+async function run(name) {
+  const load = loads[name];
+  const size = sizeOf(load);
+  const takesPart = (contender) => contender === BASELINE || !flags.only || contender.includes(flags.only);
+  const names = Object.keys(contenders).filter((contender) => contenders[contender].loads.includes(name) && takesPart(contender));
+  const measured = new Map(names.map((contender) => [contender, []]));
+  for (let round = 1; round <= rounds; round++) {
+    for (const contender of names) {
+      progress(`${load.title}, round ${round} of ${rounds}: ${contender}`);
+      try {
+        measured.get(contender).push(await measure(load, contender, size));
+      } catch (error) {
+        // one that cannot take a load is left out of its table, aloud
+        console.error(`\n${load.title}, ${contender}: ${error.message}`);
+        failures.push(`${contender} (${load.title})`);
+      }
     }
   }
+  progress('');
+  const medians = new Map();
+  for (const [contender, figures] of measured) {
+    if (figures.length === 0) continue;
+    const middle = (column) =>
+      quantile(
+        figures.map((each) => each[column]),
+        0.5,
+      );
+    medians.set(contender, Object.fromEntries(Object.keys(load.columns).map((column) => [column, middle(column)])));
+  }
+  return { load, size, medians };
 }
 
-const columns = ['heap', ...LOADS.map(({ name }) => name)];
-const figure = (name, column) => median(rounds[name].map((figures) => figures[column]));
-const lines = [
-  `| | heap / session | ${LOADS.map(({ name, unit }) => `${name} (${unit})`).join(' | ')} |`,
-  `| --- | ${columns.map(() => '---').join(' | ')} |`,
-  ...names
-    .filter((name) => rounds[name].length > 0)
-    .map((name) => {
-      const cells = columns.map((column) => {
-        const value = figure(name, column);
-        const ratio = value / figure(PLAIN, column);
-        return column === 'heap'
-          ? `${value.toFixed(1)} KB (${(value - figure(PLAIN, column)).toFixed(1)} more)`
-          : `${value.toFixed(2)} (${ratio.toFixed(2)} x)`;
-      });
-      return `| ${name} | ${cells.join(' | ')} |`;
-    }),
-];
+const failures = [];
+const begin = performance.now();
+const results = {};
+for (const name of Object.keys(loads)) {
+  if (!flags.load || flags.load === name) results[name] = await run(name);
+}
+const sections = Object.values(results).map(loadTable);
+if (isWhole) {
+  progress('Sessions in memory');
+  sections.push(scaleTable(await measureScale({ sizes: flags.quick ? [1_000, 10_000] : [1_000, 10_000, 100_000] })));
+  progress('');
+}
+
 const page = [
   '# Results',
+  `Written by \`npm run bench${flags.quick ? ' -- --quick' : ''}\` on Node ${process.versions.node}, ${process.platform}, ${cpus().length} cores, in ${Math.round((performance.now() - begin) / 1_000)} s. ` +
+    `Each figure is the median of ${rounds} ${rounds === 1 ? 'round' : 'rounds'}, in which the contenders take turns, each with a fresh process for the server and another for the clients. ` +
+    'CPU is that of the server’s process, the kernel’s part included; an event has about 100 bytes on the wire. Ratios are against plain Node in this run.',
+  ...sections,
+  ...(failures.length > 0 ? [`Did not take a load: ${failures.join(', ')}.`] : []),
   '',
-  `Written by \`npm run bench${flags.quick ? ' -- --quick' : ''}\` on Node ${process.versions.node}, ${cpus().length} cores: ${SESSIONS} sessions, events of 100 bytes,`,
-  `the median of ${ROUNDS} interleaved ${ROUNDS === 1 ? 'round' : 'rounds'}. CPU is that of the server's process, per event that arrived; ratios are against plain Node in this run.`,
-  '',
-  ...lines,
-  '',
-].join('\n');
-console.log(`\n${page}`);
-if (!flags.only) writeFileSync(fileURLToPath(new URL('./RESULTS.md', import.meta.url)), page);
+].join('\n\n');
+console.log(page);
+if (isWhole) writeFileSync(new URL(flags.quick ? './RESULTS.quick.md' : './RESULTS.md', import.meta.url), page);
+if (isWhole && !flags.quick) writeFileSync(new URL('../docs/performance.svg', import.meta.url), drawChart(results));
+if (failures.some((failure) => failure.startsWith('ours') || failure.startsWith(BASELINE))) process.exitCode = 1;

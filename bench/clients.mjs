@@ -1,44 +1,94 @@
-// The clients of a benchmark, on bare sockets that only count, so that they are not what is measured: node clients.mjs. Driven over IPC by bench.mjs.
+// The clients of a benchmark, on bare sockets that only count, so that they are not what is measured. Driven over IPC by loads.mjs.
+import { once } from 'node:events';
 import { connect } from 'node:net';
+import { quantile, serve, stamp } from './child.mjs';
 
+const LF = 10;
+const CR = 13;
+const SPACE = 0x20;
+const QUOTE = 0x22;
 const END = Buffer.from('\n\n');
+const DATA = Buffer.from('data:');
+const STAMP_LENGTH = 16;
+/** Ports of one address are used up after 28,000 connections, as the side that closes keeps them for a minute. */
+const ADDRESSES = 100;
+
 let sockets = [];
 let events = 0;
+let delaysMs = [];
+let connected = 0;
 
-function count(data) {
-  for (let at = data.indexOf(END); at >= 0; at = data.indexOf(END, at + 2)) events++;
+/** Counts the blocks of a stream. What arrives may end between the two line feeds; that of a line of the chunked encoding is none of them. */
+function counter() {
+  let cut = false;
+  return (data) => {
+    if (cut && data[0] === LF) events++;
+    for (let at = data.indexOf(END); at >= 0; at = data.indexOf(END, at + 2)) if (data[at - 1] !== CR) events++;
+    const before = data.at(-2);
+    cut = data.at(-1) === LF && before !== LF && before !== CR;
+  };
 }
 
-async function open({ port, sessions }) {
-  events = 0;
-  let heads = 0;
-  for (let n = 0; n < sessions; n += 100) {
-    await Promise.all(
-      Array.from({ length: Math.min(100, sessions - n) }, () => {
-        const socket = connect({ port, host: '127.0.0.1' });
-        sockets.push(socket);
-        socket.on('error', () => undefined);
-        socket.write('GET /stream HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n\r\n');
-        return new Promise((resolve) =>
-          socket.once('data', () => {
-            heads++;
-            socket.on('data', count);
-            resolve();
-          }),
-        );
-      }),
-    );
+/** Reads when each event of a stream was published. */
+function readStamps(data) {
+  const now = stamp();
+  for (let at = data.indexOf(DATA); at >= 0; at = data.indexOf(DATA, at + 1)) {
+    let from = at + DATA.length;
+    if (data[from] === SPACE) from++;
+    if (data[from] === QUOTE) from++;
+    const published = Number(data.latin1Slice(from, from + STAMP_LENGTH));
+    if (published > 0) delaysMs.push((now - published) / 1_000);
   }
-  events = 0;
-  return heads;
 }
 
-function close() {
-  for (const socket of sockets) socket.destroy();
-  sockets = [];
+async function openOne({ port, path }) {
+  const socket = connect({ port, host: '127.0.0.1', localAddress: `127.0.1.${1 + (connected++ % ADDRESSES)}` });
+  socket.on('error', () => undefined);
+  socket.write(`GET ${path} HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n\r\n`);
+  const [head] = await once(socket, 'data');
+  if (!head.includes(' 200 ')) throw new Error(`The answer to ${path} is ${head.toString('latin1', 0, 40)}`);
+  return socket;
 }
 
-const commands = { open, close, events: () => events, forget: () => void (events = 0) };
-process.on('message', async ({ command, argument }) => process.send({ result: await commands[command](argument) }));
-process.on('disconnect', () => process.exit());
-process.send({ port: 0 });
+/** @param sampleEvery of every so many sockets the delay of each event is taken; 0 for none */
+async function open({ port, path, sessions, sampleEvery = 0 }) {
+  for (let n = 0; n < sessions; n += 100) {
+    const opened = await Promise.all(Array.from({ length: Math.min(100, sessions - n) }, () => openOne({ port, path })));
+    opened.forEach((socket, k) => {
+      socket.on('data', counter());
+      if (sampleEvery > 0 && (n + k) % sampleEvery === 0) socket.on('data', readStamps);
+    });
+    sockets.push(...opened);
+  }
+}
+
+/** Opens a session and closes it once it has begun, over and over. */
+async function churn({ port, path, concurrency, seconds }) {
+  const until = performance.now() + seconds * 1_000;
+  let sessions = 0;
+  const loop = async () => {
+    while (performance.now() < until) {
+      const socket = await openOne({ port, path });
+      socket.destroy();
+      sessions++;
+    }
+  };
+  await Promise.all(Array.from({ length: concurrency }, loop));
+  return sessions;
+}
+
+const commands = {
+  open,
+  churn,
+  forget() {
+    events = 0;
+    delaysMs = [];
+  },
+  seen: () => ({ events, p50: quantile(delaysMs, 0.5), p99: quantile(delaysMs, 0.99) }),
+  close() {
+    for (const socket of sockets) socket.destroy();
+    sockets = [];
+  },
+};
+
+serve(commands);

@@ -1,8 +1,24 @@
-// One contender in a process of its own, which measures what it costs: node --expose-gc server.mjs <name>. Driven over IPC by bench.mjs.
+// One contender in a process of its own, which measures what it costs. Driven over IPC by loads.mjs.
+import { pause, quantile, serve, stamp } from './child.mjs';
 import { contenders } from './contenders/index.mjs';
+import { TokenFeed } from './token-feed.mjs';
 
-const { server, publish } = await contenders[process.argv[2]]();
-const pause = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
+const { name, heartbeatMs } = JSON.parse(process.argv[2]);
+
+const feed = new TokenFeed();
+const closedAt = new WeakMap();
+const noticedMs = [];
+const { server, publish } = await contenders[name].start({
+  heartbeatMs,
+  tokens: () => feed.open(),
+  /** The contender has let go of what was streamed over `socket`. */
+  ended: (socket) => {
+    if (closedAt.has(socket)) noticedMs.push(performance.now() - closedAt.get(socket));
+  },
+});
+// before Node's own listener, so that its 'close' is heard first
+server.prependListener('connection', (socket) => socket.once('close', () => closedAt.set(socket, performance.now())));
+
 const nextTurn = () => new Promise((resolve) => setImmediate(resolve));
 
 const cpuMs = () => {
@@ -10,38 +26,49 @@ const cpuMs = () => {
   return (user + system) / 1_000;
 };
 
-async function heap() {
-  for (let n = 0; n < 5; n++) {
-    await pause(20);
-    globalThis.gc();
-  }
-  const { heapUsed, rss } = process.memoryUsage();
-  return { heapUsed, rss };
-}
-
-/** Some 100 bytes on the wire, numbered. */
-const eventOf = (n) => ({ data: `${String(n).padStart(8, '0')} ${'x'.repeat(83)}` });
+/** About 100 bytes on the wire, the first of which say when it was published. */
+const FILL = 'x'.repeat(75);
+const eventOf = () => ({ data: `${String(stamp()).padStart(16, '0')} ${FILL}` });
 
 const commands = {
-  heap,
-  cpu: () => cpuMs(),
+  async memory() {
+    for (let n = 0; n < 5; n++) {
+      await pause(20);
+      globalThis.gc();
+    }
+    const { heapUsed, rss } = process.memoryUsage();
+    return { heapUsed, rss };
+  },
+  cpuMs,
   /** Publishes `turns` x `perTurn` events, a turn every `everyMs`, and says what CPU that took until all was written. */
   async publish({ turns, perTurn, everyMs }) {
     globalThis.gc();
     const before = cpuMs();
-    let n = 0;
     for (let turn = 0; turn < turns; turn++) {
       const next = performance.now() + everyMs;
-      for (let k = 0; k < perTurn; k++) publish(eventOf(n++));
+      for (let k = 0; k < perTurn; k++) publish(eventOf());
       await nextTurn();
       const wait = next - performance.now();
       if (wait > 0) await pause(wait);
     }
     await pause(100);
-    return { cpuMs: cpuMs() - before };
+    return cpuMs() - before;
   },
+  /** Emits `perSecond` tokens a second into every open source. */
+  async emit({ perSecond, seconds }) {
+    globalThis.gc();
+    const before = cpuMs();
+    const emitted = await feed.run(perSecond, seconds, () => `${String(stamp()).padStart(16, '0')} token`);
+    await pause(100);
+    return { emitted, cpuMs: cpuMs() - before };
+  },
+  async idle({ seconds }) {
+    globalThis.gc();
+    const before = cpuMs();
+    await pause(seconds * 1_000);
+    return cpuMs() - before;
+  },
+  noticed: () => ({ count: noticedMs.length, p50: quantile(noticedMs, 0.5), p99: quantile(noticedMs, 0.99) }),
 };
 
-process.on('message', async ({ command, argument }) => process.send({ result: await commands[command](argument) }));
-process.on('disconnect', () => process.exit());
-process.send({ port: server.address().port });
+serve(commands, { port: server.address().port });

@@ -1,0 +1,43 @@
+import * as echarts from 'echarts';
+
+const WIDTH = 900;
+const PANELS = [
+  { load: 'steady', column: 'one event a turn', title: 'Fan-out, one event a turn: µs of CPU per event' },
+  { load: 'steady', column: 'bursts of 10', title: 'Bursts of 10 events: µs of CPU per event' },
+  { load: 'tokens', column: 'a token', title: 'Token streams: µs of CPU per token' },
+  { load: 'steady', column: 'heap', title: 'Heap per open session: KB' },
+];
+const PANEL_HEIGHT = 290;
+const COLOR = { ours: '#e0234e', plain: '#2f6f4f', others: '#9aa4b2' };
+
+const colorOf = (name) => (name.startsWith('ours') ? COLOR.ours : name.startsWith('plain') ? COLOR.plain : COLOR.others);
+
+/** The chart of the README, as SVG; less is better in each panel. */
+export function drawChart(results) {
+  const panels = PANELS.map((panel) => ({ ...panel, medians: [...results[panel.load].medians].reverse() }));
+  const chart = echarts.init(null, null, { renderer: 'svg', ssr: true, width: WIDTH, height: PANELS.length * PANEL_HEIGHT });
+  const top = (n) => n * PANEL_HEIGHT;
+  chart.setOption({
+    animation: false,
+    backgroundColor: '#ffffff',
+    title: panels.map(({ title }, n) => ({ text: title, top: top(n) + 8, left: 12, textStyle: { fontSize: 15 } })),
+    grid: panels.map((_, n) => ({ top: top(n) + 36, height: PANEL_HEIGHT - 50, left: 190, right: 70 })),
+    yAxis: panels.map(({ medians }, n) => ({
+      gridIndex: n,
+      type: 'category',
+      data: medians.map(([name]) => name),
+      axisTick: { show: false },
+    })),
+    xAxis: panels.map((_, n) => ({ gridIndex: n, type: 'value', show: false })),
+    series: panels.map(({ medians, column }, n) => ({
+      type: 'bar',
+      xAxisIndex: n,
+      yAxisIndex: n,
+      data: medians.map(([name, figures]) => ({ value: Number(figures[column].toFixed(2)), itemStyle: { color: colorOf(name) } })),
+      label: { show: true, position: 'right' },
+    })),
+  });
+  const svg = chart.renderToSVGString();
+  chart.dispose();
+  return `${svg}\n`;
+}

@@ -1,0 +1,1 @@
+export const listen = (server) => new Promise((resolve) => server.listen(0, '127.0.0.1', () => resolve(server)));
