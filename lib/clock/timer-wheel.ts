@@ -29,18 +29,15 @@ const noContext = new AsyncResource('nestjs-sse-session', { requireManualDestroy
 // it holds nothing, and `jest --detectOpenHandles` need not speak of it
 noContext.emitDestroy();
 
-export interface AlarmOwner {
-  /** Called at or after the alarm's deadline; returns the next deadline, `Infinity` for none. Must not throw. */
-  onAlarm(now: number): number;
-}
-
-export class Alarm {
+/** What can be set on a wheel. Whoever wants to be rung extends it: there are two to a session, and an object less to each of them counts. */
+export abstract class Alarm {
   deadline = Infinity;
-  previous: Alarm | undefined;
-  next: Alarm | undefined;
+  previous: Alarm | undefined = undefined;
+  next: Alarm | undefined = undefined;
   slot = -1;
 
-  constructor(readonly owner: AlarmOwner) {}
+  /** Called at or after the deadline; returns the next deadline, `Infinity` for none. Must not throw. */
+  abstract onAlarm(now: number): number;
 }
 
 export class TimerWheel {
@@ -136,7 +133,7 @@ export class TimerWheel {
       if (alarm.slot < 0 || alarm.deadline > now) continue;
       this.#unlink(alarm);
       alarm.deadline = Infinity;
-      const next = alarm.owner.onAlarm(now);
+      const next = alarm.onAlarm(now);
       if (next < alarm.deadline) this.set(alarm, next);
     }
     this.#armNext();

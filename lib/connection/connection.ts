@@ -1,4 +1,4 @@
-import { Alarm, type AlarmOwner, type TimerWheel } from '../clock/timer-wheel.js';
+import { Alarm, type TimerWheel } from '../clock/timer-wheel.js';
 import { type EncodedEvent, encodeComment } from '../event/encode.js';
 import type { Peer } from '../liveness/dead-peer-probe.js';
 import type { TcpLookUp } from '../liveness/tcp-look-up.js';
@@ -48,14 +48,13 @@ const PROMPT_TURNS = 50;
  * One HTTP response that is attached to a session: what waits for it, when it is written, its heartbeat, and when it has stalled.
  * It ends by itself and tells its owner; it knows nothing of the session's reasons.
  */
-export class Connection implements AlarmOwner, ResponseListener, Flushable, Peer {
+export class Connection extends Alarm implements ResponseListener, Flushable, Peer {
   eventsSent = 0;
   eventsDropped = 0;
   bytesSent = 0;
 
   #state: ConnectionState = 'waiting';
   readonly #outbox: Outbox;
-  readonly #alarm = new Alarm(this);
   /** The response takes no more until it drains. */
   #blocked = false;
   #flushing = false;
@@ -67,7 +66,8 @@ export class Connection implements AlarmOwner, ResponseListener, Flushable, Peer
   #lastWriteAt = 0;
   #endBy = Infinity;
   #closesSocket = false;
-  readonly #movement: Movement;
+  /** While something waits. */
+  #movement: Movement | undefined;
   #isLooking = false;
   #flushWaiters: (() => void)[] | undefined;
 
@@ -77,8 +77,8 @@ export class Connection implements AlarmOwner, ResponseListener, Flushable, Peer
     private readonly options: Pick<ResolvedRouteOptions, 'heartbeat' | 'buffer' | 'deadPeer'>,
     private readonly response: ResponseStream,
   ) {
+    super();
     this.#outbox = new Outbox(options.buffer.maxBytes, options.buffer.overflow);
-    this.#movement = new Movement(options.buffer.stallTimeoutMs);
   }
 
   /** Begins to watch the response; the owner hears at once of a client that has gone already. */
@@ -156,7 +156,7 @@ export class Connection implements AlarmOwner, ResponseListener, Flushable, Peer
     if (openingLines) this.#write(openingLines, openingLines.length);
     this.flush();
     // a response may fail at its first write
-    if (!this.isClosed) this.context.wheel.set(this.#alarm, this.#nextDeadline(this.#lastWriteAt));
+    if (!this.isClosed) this.context.wheel.set(this, this.#nextDeadline(this.#lastWriteAt));
   }
 
   /** The headers are being sent, and `on-headers` hooks of middleware run. */
@@ -177,7 +177,7 @@ export class Connection implements AlarmOwner, ResponseListener, Flushable, Peer
   push(event: EncodedEvent): PushResult {
     // what the response still takes need not wait: nothing is lost in one large turn, and a paused source never overflows
     if (!this.#blocked && !this.#outbox.fits(event)) {
-      this.flush();
+      this.flush(true);
       // that may have ended it: the response failed, or middleware on it has ended the session
       if (this.#state !== 'open' && this.#state !== 'waiting' && this.#state !== 'opening') return 'dropped';
     }
@@ -204,7 +204,7 @@ export class Connection implements AlarmOwner, ResponseListener, Flushable, Peer
     this.#state = 'ending';
     const now = this.context.wheel.clock.now();
     this.#endBy = now + withinMs;
-    this.context.wheel.set(this.#alarm, this.#endBy);
+    this.context.wheel.set(this, this.#endBy);
     this.flush();
   }
 
@@ -232,7 +232,8 @@ export class Connection implements AlarmOwner, ResponseListener, Flushable, Peer
     });
   }
 
-  flush(): void {
+  /** @param more is being pushed in this turn */
+  flush(more = false): void {
     this.#flushing = false;
     if (this.#state !== 'open' && this.#state !== 'ending') return;
     // middleware on the response may have come back here from inside a write: nothing overtakes that
@@ -240,7 +241,7 @@ export class Connection implements AlarmOwner, ResponseListener, Flushable, Peer
     const slice = this.#blocked ? undefined : this.#outbox.take();
     if (slice) {
       this.eventsSent += slice.events;
-      this.#write(slice.chunk, slice.byteLength);
+      this.#write(slice.chunk, slice.byteLength, more);
     }
     // one slice a tick: what is written in one tick leaves in one write of the socket
     if (!this.#outbox.isEmpty) this.#scheduleFlush();
@@ -250,11 +251,11 @@ export class Connection implements AlarmOwner, ResponseListener, Flushable, Peer
 
   onDrain(): void {
     this.#blocked = false;
-    this.#movement.reset();
+    this.#movement = undefined;
     this.#settleFlushWaiters();
     this.flush();
     const { heartbeat } = this.options;
-    if (heartbeat && this.#state === 'open') this.context.wheel.setNoLaterThan(this.#alarm, this.#lastWriteAt + heartbeat.intervalMs);
+    if (heartbeat && this.#state === 'open') this.context.wheel.setNoLaterThan(this, this.#lastWriteAt + heartbeat.intervalMs);
   }
 
   onClose(finished: boolean, error: Error | undefined): void {
@@ -280,7 +281,7 @@ export class Connection implements AlarmOwner, ResponseListener, Flushable, Peer
   check(now: number): void {
     if (this.response.isGone) this.#cut('left');
     else if (now >= this.#endBy) this.#cut('stalled');
-    else if (this.#stillness(now) >= this.#movement.lookAfterMs) void this.#look();
+    else if (this.#stillness(now) >= (this.#movement?.lookAfterMs ?? Infinity)) void this.#look();
   }
 
   onAlarm(now: number): number {
@@ -298,7 +299,7 @@ export class Connection implements AlarmOwner, ResponseListener, Flushable, Peer
   #nextDeadline(now: number): number {
     const { heartbeat } = this.options;
     const heartbeatAt = heartbeat && !this.#blocked ? Math.max(this.#lastWriteAt + heartbeat.intervalMs, now + 1) : Infinity;
-    const stillAt = this.#isLooking ? Infinity : this.#movement.lookAt(now);
+    const stillAt = this.#isLooking ? Infinity : this.#lookAt(now);
     const flushedAt = this.#flushWaiters && !this.#blocked ? now + 1 : Infinity;
     return Math.min(heartbeatAt, Math.max(stillAt, now + 1), flushedAt);
   }
@@ -306,7 +307,17 @@ export class Connection implements AlarmOwner, ResponseListener, Flushable, Peer
   /** For how long nothing has moved although something waits, in milliseconds. */
   #stillness(now: number): number {
     if (this.#state !== 'open') return 0;
-    return this.#movement.stillness(now, this.pendingBytes > 0, this.bytesSent - this.response.writableLength);
+    if (this.pendingBytes === 0) {
+      this.#movement = undefined;
+      return 0;
+    }
+    this.#movement ??= new Movement(this.options.buffer.stallTimeoutMs);
+    return this.#movement.stillness(now, true, this.bytesSent - this.response.writableLength);
+  }
+
+  /** When that is looked at next: what waits may have been written without a word. */
+  #lookAt(now: number): number {
+    return this.#movement ? this.#movement.lookAt(now) : now + this.options.buffer.stallTimeoutMs / 2;
   }
 
   /** Asks the kernel whether the client takes what it holds, which Node does not see; and lets the event loop turn, in case it was blocked. */
@@ -317,10 +328,10 @@ export class Connection implements AlarmOwner, ResponseListener, Flushable, Peer
     this.#isLooking = false;
     if (this.#state !== 'open') return;
     const now = this.context.wheel.clock.now();
-    this.#movement.onLook(now, socket && this.response.acknowledgedBytes(socket.unacknowledgedBytes));
+    this.#movement?.onLook(now, socket && this.response.acknowledgedBytes(socket.unacknowledgedBytes));
     if (this.response.isGone) this.#cut('left');
     else if (this.#stillness(now) >= this.options.buffer.stallTimeoutMs) this.#cut('stalled');
-    else this.context.wheel.set(this.#alarm, this.#nextDeadline(now));
+    else this.context.wheel.set(this, this.#nextDeadline(now));
   }
 
   #cut(end: ConnectionEnd): void {
@@ -337,22 +348,22 @@ export class Connection implements AlarmOwner, ResponseListener, Flushable, Peer
     this.context.flushQueue.add(this);
   }
 
-  #write(chunk: string | Buffer, byteLength: number): void {
+  #write(chunk: string | Buffer, byteLength: number, more = false): void {
     const now = this.context.wheel.clock.now();
     this.bytesSent += byteLength;
     this.#lastWriteAt = now;
     this.context.onWritten(byteLength);
-    if (this.#handOver(chunk)) return;
+    if (this.#handOver(chunk, byteLength, more)) return;
     this.#blocked = true;
     if (this.#state !== 'open') return;
     this.#stillness(now);
-    this.context.wheel.setNoLaterThan(this.#alarm, this.#movement.lookAt(now));
+    this.context.wheel.setNoLaterThan(this, this.#lookAt(now));
   }
 
-  #handOver(chunk: string | Buffer): boolean {
+  #handOver(chunk: string | Buffer, byteLength: number, more: boolean): boolean {
     this.#isWriting = true;
     try {
-      return this.response.write(chunk);
+      return this.response.write(chunk, byteLength, more);
     } catch (error) {
       return this.#fail(error);
     } finally {
@@ -397,7 +408,7 @@ export class Connection implements AlarmOwner, ResponseListener, Flushable, Peer
   #settleFlushWaiters(): void {
     if (!this.#flushWaiters) return;
     if (this.#state !== 'closed' && (this.#state === 'waiting' || this.pendingBytes > 0)) {
-      if (!this.#blocked) this.context.wheel.setNoLaterThan(this.#alarm, this.context.wheel.clock.now() + 1);
+      if (!this.#blocked) this.context.wheel.setNoLaterThan(this, this.context.wheel.clock.now() + 1);
       return;
     }
     const waiters = this.#flushWaiters;
@@ -408,7 +419,7 @@ export class Connection implements AlarmOwner, ResponseListener, Flushable, Peer
   #close(): void {
     this.#state = 'closed';
     this.#outbox.discard();
-    this.context.wheel.cancel(this.#alarm);
+    this.context.wheel.cancel(this);
     this.#settleFlushWaiters();
     this.context.onClosed(this);
   }

@@ -2,9 +2,11 @@ import type { IncomingMessage, ServerResponse } from 'node:http';
 import type { ServerHttp2Stream } from 'node:http2';
 import { constants } from 'node:http2';
 import type { Socket } from 'node:net';
+import type { Writable } from 'node:stream';
 import type { TcpEndpoints } from '../liveness/tcp-table.js';
 import type { Http2Ping } from './http2-ping.js';
 import type { ResponseListener, ResponseStream } from './response-stream.js';
+import { canWriteStraight, writeStraight } from './straight-write.js';
 
 /** What a stream of events is sent with: WHATWG HTML 9.2.5 for the type; the others keep caches, compression and proxies from holding it back. */
 export const STREAM_HEADERS = {
@@ -34,7 +36,7 @@ export function http2Stream(response: HttpPair['response']): ServerHttp2Stream |
 }
 
 /** Whether nobody is there any more to be answered. */
-export function isGone({ response }: HttpPair): boolean {
+export function isGone(response: HttpPair['response']): boolean {
   const stream = http2Stream(response);
   return stream ? stream.destroyed || stream.closed : response.destroyed;
 }
@@ -56,10 +58,10 @@ export function sendHead(http: HttpPair): void {
   const { response } = http;
   http.applyHeaders();
   for (const name of ['Content-Length', 'Content-Encoding']) response.removeHeader(name);
-  for (const [name, value] of Object.entries(STREAM_HEADERS)) response.setHeader(name, value);
   try {
-    // writeHead, not statusCode: `on-headers` hooks of middleware (sessions, cookies) run there
-    response.writeHead(200);
+    // writeHead, not statusCode: `on-headers` hooks of middleware (sessions, cookies) run there. With the headers in it, as Node keeps a table of
+    // those that are set before for as long as the response lives
+    response.writeHead(200, STREAM_HEADERS);
   } catch (error) {
     // the framework answers after all, and not with a stream
     for (const name of Object.keys(STREAM_HEADERS)) response.removeHeader(name);
@@ -68,23 +70,31 @@ export function sendHead(http: HttpPair): void {
   http.hijack();
 }
 
+/** The end comes as 'close'. */
+const ignoreError = (): void => undefined;
+
 /**
  * A {@link ResponseStream} over `node:http` or `node:http2`. What each kind of end looks like in Node differs (a FIN, an RST, a
- * half-close, a reset stream); the first `close` of the response, the socket or an aborted request is taken, and the others not listened to any more.
+ * half-close, a reset stream); the first `close` of the response or of an aborted request is taken, and the others not listened to any more.
  */
 export class HttpResponse implements ResponseStream {
   readonly #response: ServerResponse;
+  readonly #request: IncomingMessage;
   readonly #stream: ServerHttp2Stream | undefined;
-  /** HTTP/1.1 only: one stream at a time holds a socket, so this is one listener per socket; HTTP/2 streams tell reliably themselves. */
+  /** HTTP/1.1 only: HTTP/2 streams tell reliably themselves. */
   readonly #socket: Socket | undefined;
+  /** Until the headers are out: what the framework has of it is not held for the life of a stream. */
+  #http: HttpPair | undefined;
   #listener: ResponseListener | undefined;
   #hasFinished = false;
 
   constructor(
-    private readonly http: HttpPair,
+    http: HttpPair,
     private readonly http2?: Http2Transport,
   ) {
+    this.#http = http;
     this.#response = http.response;
+    this.#request = http.request;
     this.#stream = http2Stream(http.response);
     this.#socket = this.#stream ? undefined : (this.#response.socket ?? undefined);
   }
@@ -118,35 +128,44 @@ export class HttpResponse implements ResponseStream {
   }
 
   get isGone(): boolean {
-    return isGone(this.http) || (!this.#stream && (this.#socket === undefined || this.#socket.destroyed));
+    return isGone(this.#response) || (!this.#stream && (this.#socket === undefined || this.#socket.destroyed));
   }
 
   get isAnswered(): boolean {
-    return this.http.isAnswered();
+    return this.#http === undefined || this.#http.isAnswered();
   }
 
   listen(listener: ResponseListener, deadPeerTimeoutMs: number | false): void {
     this.#listener = listener;
     if (deadPeerTimeoutMs !== false) this.http2?.ping.add(listener, deadPeerTimeoutMs);
     // a response without an 'error' listener turns a late write into an uncaughtException; the end itself comes as 'close'
-    this.#response.on('error', this.#onError);
+    this.#response.on('error', ignoreError);
     this.#response.on('close', this.#onClose);
-    this.#response.on('drain', this.#onDrain);
-    this.#socket?.on('close', this.#onClose);
-    this.http.request.on('close', this.#onRequestClose);
+    this.#request.on('close', this.#onClose);
     if (this.isGone) this.#onClose();
   }
 
   open(): void {
-    sendHead(this.http);
+    if (!this.#http) return;
+    sendHead(this.#http);
+    this.#http = undefined;
     this.#response.flushHeaders();
   }
 
-  write(chunk: string | Buffer): boolean {
+  write(chunk: string | Buffer, byteLength: number, more: boolean): boolean {
+    const socket = this.#socket;
+    if (socket && !more && canWriteStraight(this.#response, socket)) {
+      return writeStraight(socket, chunk, byteLength) || this.#awaitDrain(socket);
+    }
     // only `false` asks to wait: a write() that middleware has replaced may return nothing
-    const takesMore = this.#response.write(chunk) !== false;
+    const takesMore = this.#response.write(chunk) !== false || this.#awaitDrain(this.#response);
     this.http2?.ping.onWrite();
     return takesMore;
+  }
+
+  #awaitDrain(stream: Writable): false {
+    stream.once('drain', () => this.#listener?.onDrain());
+    return false;
   }
 
   end(closesSocket: boolean): void {
@@ -165,7 +184,7 @@ export class HttpResponse implements ResponseStream {
 
   release(): void {
     this.#unlisten();
-    this.#response.off('error', this.#onError);
+    this.#response.off('error', ignoreError);
   }
 
   #cut(): void {
@@ -178,13 +197,13 @@ export class HttpResponse implements ResponseStream {
     this.#stream.destroy();
   }
 
-  readonly #onDrain = (): void => this.#listener?.onDrain();
-
-  readonly #onError = (): void => undefined;
-
+  /**
+   * Of the response, which Node closes with its socket, and of the request: a half-close with unsent data shows there alone. By itself a request's
+   * `close` means little: it also comes when a body was consumed.
+   */
   readonly #onClose = (): void => {
     const listener = this.#listener;
-    if (!listener) return;
+    if (!listener || !(this.#request.aborted || this.isGone)) return;
     const error = (this.#stream ?? this.#socket)?.errored ?? undefined;
     // a stream that the client closes with NO_ERROR finishes too, but nobody has ended it
     const finished = this.#stream
@@ -196,19 +215,12 @@ export class HttpResponse implements ResponseStream {
     listener.onClose(finished, error);
   };
 
-  /** A half-close with unsent data shows here alone. By itself this event means little: it also comes when a body was consumed. */
-  readonly #onRequestClose = (): void => {
-    if (this.http.request.aborted || this.isGone) this.#onClose();
-  };
-
   #unlisten(): void {
     if (!this.#listener) return;
     this.http2?.ping.delete(this.#listener);
     this.#listener = undefined;
     this.#response.off('close', this.#onClose);
-    this.#response.off('drain', this.#onDrain);
-    this.#socket?.off('close', this.#onClose);
-    this.http.request.off('close', this.#onRequestClose);
+    this.#request.off('close', this.#onClose);
     // the 'error' listener stays: a write that is still under way may fail after the end
   }
 }

@@ -1,5 +1,5 @@
 import type { Http2Session } from 'node:http2';
-import { Alarm, type AlarmOwner, type TimerWheel } from '../clock/timer-wheel.js';
+import { Alarm, type TimerWheel } from '../clock/timer-wheel.js';
 import type { TcpSocket } from '../liveness/tcp-table.js';
 import type { ResponseListener } from './response-stream.js';
 
@@ -20,8 +20,7 @@ type PingState = 'armed' | 'pinging' | 'resting' | 'dead';
  * Asks the client of an HTTP/2 connection whether it is there (RFC 9113, section 6.7), once for all its streams, and only when something is
  * written: what the client has to acknowledge anyway goes with the question, so that an idle phone is not woken.
  */
-export class Http2Ping implements AlarmOwner {
-  readonly #alarm = new Alarm(this);
+export class Http2Ping extends Alarm {
   readonly #listeners = new Map<ResponseListener, number>();
   #state: PingState = 'armed';
   #hasWritten = false;
@@ -33,19 +32,20 @@ export class Http2Ping implements AlarmOwner {
     private readonly wheel: TimerWheel,
     private readonly find: () => Promise<TcpSocket | undefined>,
   ) {
-    session.once('close', () => this.wheel.cancel(this.#alarm));
+    super();
+    session.once('close', () => this.wheel.cancel(this));
   }
 
   /** A stream that hears of the client's death; the shortest timeout of all streams counts. */
   add(listener: ResponseListener, timeoutMs: number): void {
     this.#listeners.set(listener, timeoutMs);
-    if (this.#state === 'pinging') this.wheel.setNoLaterThan(this.#alarm, this.#pingedAt + timeoutMs);
+    if (this.#state === 'pinging') this.wheel.setNoLaterThan(this, this.#pingedAt + timeoutMs);
   }
 
   delete(listener: ResponseListener): void {
     this.#listeners.delete(listener);
     if (this.#listeners.size > 0) return;
-    this.wheel.cancel(this.#alarm);
+    this.wheel.cancel(this);
     if (this.#state !== 'dead') this.#state = 'armed';
   }
 
@@ -71,7 +71,7 @@ export class Http2Ping implements AlarmOwner {
     this.#state = 'pinging';
     this.#hasWritten = false;
     this.#pingedAt = this.wheel.clock.now();
-    this.wheel.set(this.#alarm, this.#pingedAt + this.#timeoutMs);
+    this.wheel.set(this, this.#pingedAt + this.#timeoutMs);
     this.session.ping((error) => this.#onPong(error));
   }
 
@@ -80,7 +80,7 @@ export class Http2Ping implements AlarmOwner {
     if (this.#state !== 'pinging' || this.session.destroyed) return;
     this.#hasWritten ||= error !== null;
     this.#state = 'resting';
-    this.wheel.set(this.#alarm, this.wheel.clock.now() + REST_MS);
+    this.wheel.set(this, this.wheel.clock.now() + REST_MS);
   }
 
   get #timeoutMs(): number {
@@ -99,7 +99,7 @@ export class Http2Ping implements AlarmOwner {
     const isSlow = socket !== undefined && socket.unacknowledgedBytes > 0 && socket.silentMs < this.#timeoutMs;
     if (!isSlow) return this.#die();
     const again = socket.retransmits > 0 ? this.#timeoutMs - socket.silentMs : SLOW_MS;
-    this.wheel.set(this.#alarm, this.wheel.clock.now() + again);
+    this.wheel.set(this, this.wheel.clock.now() + again);
   }
 
   #die(): void {

@@ -26,8 +26,11 @@ export type PushResult = number | 'dropped' | 'overflow';
  * Bytes count from `push` until `take` hands them out. An event that has begun to leave can't be dropped any more.
  */
 export class Outbox {
-  #queue: EncodedEvent[] = [];
-  #head = 0;
+  /** What leaves next; mostly it waits alone, and no array is made for it. */
+  #first: EncodedEvent | undefined;
+  #behind: EncodedEvent[] | undefined;
+  /** Of what is behind, where the next stands. */
+  #next = 0;
   /** With `latest`, from an overflow until the connection takes again: the newest per type, in the order of arrival. */
   #latest: Map<string, EncodedEvent> | undefined;
   /** A large event that has begun to leave, and how much of it has. */
@@ -89,7 +92,7 @@ export class Outbox {
   take(): Slice | undefined {
     if (this.#rest) return this.#takeRest(this.#rest);
     this.#spill();
-    const first = this.#queue[this.#head];
+    const first = this.#first;
     if (!first) return undefined;
     if (first.byteLength > MAX_WRITE_BYTES) {
       this.#shift();
@@ -97,14 +100,19 @@ export class Outbox {
       this.#restOffset = 0;
       return this.#takeRest(first);
     }
-    return this.#takeWhole();
+    return this.#takeWhole(first);
   }
 
-  #takeWhole(): Slice {
+  #takeWhole(first: EncodedEvent): Slice {
+    if (!this.#behind) {
+      this.#first = undefined;
+      this.#release(first);
+      return { chunk: first.shared, byteLength: first.byteLength, events: first.committed ? 1 : 0 };
+    }
     let chunk = '';
     let byteLength = 0;
     let events = 0;
-    for (let event = this.#queue[this.#head]; event && byteLength + event.byteLength <= MAX_WRITE_BYTES; event = this.#queue[this.#head]) {
+    for (let event = this.#first; event && byteLength + event.byteLength <= MAX_WRITE_BYTES; event = this.#first) {
       this.#shift();
       heldBytes.release(event);
       chunk += event.text;
@@ -126,8 +134,13 @@ export class Outbox {
   }
 
   #append(event: EncodedEvent): void {
-    this.#queue.push(event);
+    this.#enqueue(event);
     this.#hold(event);
+  }
+
+  #enqueue(event: EncodedEvent): void {
+    if (this.#first) (this.#behind ??= []).push(event);
+    else this.#first = event;
   }
 
   #hold(event: EncodedEvent): void {
@@ -141,15 +154,17 @@ export class Outbox {
   }
 
   #shift(): EncodedEvent | undefined {
-    const event = this.#queue[this.#head];
-    if (!event) return undefined;
-    this.#head++;
-    if (this.#head === this.#queue.length) {
-      this.#queue = [];
-      this.#head = 0;
-    } else if (this.#head >= 1024 && this.#head * 2 >= this.#queue.length) {
-      this.#queue = this.#queue.slice(this.#head);
-      this.#head = 0;
+    const event = this.#first;
+    const behind = this.#behind;
+    this.#first = behind?.[this.#next];
+    if (!behind) return event;
+    this.#next++;
+    if (this.#next === behind.length) {
+      this.#behind = undefined;
+      this.#next = 0;
+    } else if (this.#next >= 1024 && this.#next * 2 >= behind.length) {
+      this.#behind = behind.slice(this.#next);
+      this.#next = 0;
     }
     return event;
   }
@@ -205,7 +220,8 @@ export class Outbox {
 
   /** Back to a queue: the connection takes again. */
   #spill(): void {
-    for (const event of this.#latest?.values() ?? []) this.#queue.push(event);
+    if (!this.#latest) return;
+    for (const event of this.#latest.values()) this.#enqueue(event);
     this.#latest = undefined;
   }
 }

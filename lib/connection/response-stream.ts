@@ -39,8 +39,12 @@ export interface ResponseStream {
   listen(listener: ResponseListener, deadPeerTimeoutMs: number | false): void;
   /** Sends the headers. */
   open(): void;
-  /** Returns `false` when the response takes no more before {@link ResponseListener.onDrain}. */
-  write(chunk: string | Buffer): boolean;
+  /**
+   * Returns `false` when the response takes no more before {@link ResponseListener.onDrain}.
+   * @param byteLength of the chunk in UTF-8
+   * @param more follows in the same turn of the event loop, so that it may wait for that
+   */
+  write(chunk: string | Buffer, byteLength: number, more: boolean): boolean;
   /** Ends the response when all is written, and then perhaps the connection, which a client would keep alive. */
   end(closesSocket: boolean): void;
   /** Cuts the connection at once. */

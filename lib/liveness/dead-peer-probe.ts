@@ -1,4 +1,4 @@
-import { type TimerWheel, Alarm, type AlarmOwner } from '../clock/timer-wheel.js';
+import { type TimerWheel, Alarm } from '../clock/timer-wheel.js';
 import { describeError } from '../errors.js';
 import { type ReadTcpTables, type TcpEndpoints, type TcpSocket, type TcpSockets, isPermanent, remotePortOf, tcpKey } from './tcp-table.js';
 
@@ -42,11 +42,10 @@ const TOGETHER_MS = 300;
  * it of all connections. It is looked at rarely, and again when the time of a suspect is up, which must not have moved since: what was
  * unacknowledged still is, and its retransmissions have gone on.
  */
-export class DeadPeerProbe implements AlarmOwner {
+export class DeadPeerProbe extends Alarm {
   /** Whether the kernel's tables can be read, as far as is known. */
   isAvailable = process.platform === 'linux';
 
-  readonly #alarm = new Alarm(this);
   #suspects = new Map<Peer, Suspect>();
   #isLooking = false;
   #lookedAt = -Infinity;
@@ -58,13 +57,15 @@ export class DeadPeerProbe implements AlarmOwner {
     private readonly peers: Iterable<Peer>,
     private readonly read: ReadTcpTables,
     private readonly warn: (message: string) => void,
-  ) {}
+  ) {
+    super();
+  }
 
   /** A peer has come that is to be watched. */
   watch({ deadPeerTimeoutMs }: Peer): void {
     if (deadPeerTimeoutMs === false) return;
     if (!this.isAvailable) this.#giveUp(`not on ${process.platform}`);
-    else if (!this.#isLooking) this.wheel.setNoLaterThan(this.#alarm, this.wheel.clock.now() + IDLE_LOOK * deadPeerTimeoutMs);
+    else if (!this.#isLooking) this.wheel.setNoLaterThan(this, this.wheel.clock.now() + IDLE_LOOK * deadPeerTimeoutMs);
   }
 
   /** A peer is not to be watched any more. */
@@ -74,7 +75,7 @@ export class DeadPeerProbe implements AlarmOwner {
 
   /** Nobody is there any more. */
   rest(): void {
-    this.wheel.cancel(this.#alarm);
+    this.wheel.cancel(this);
   }
 
   onAlarm(): number {
@@ -91,7 +92,7 @@ export class DeadPeerProbe implements AlarmOwner {
       this.#hasFailed = false;
       this.#judge(silent);
     }
-    if (this.isAvailable) this.wheel.set(this.#alarm, this.#nextLook());
+    if (this.isAvailable) this.wheel.set(this, this.#nextLook());
   }
 
   /** Tables that are not there will not be; anything else, such as no free file descriptor, may pass. */

@@ -1,5 +1,5 @@
 import type { AbstractHttpAdapter } from '@nestjs/core';
-import { Alarm, type AlarmOwner, type TimerWheel } from '../clock/timer-wheel.js';
+import { Alarm, type TimerWheel } from '../clock/timer-wheel.js';
 import { isGone } from '../connection/http-response.js';
 import type { SessionLogger } from '../session/safe-logger.js';
 import type { HttpExchange } from './http-exchange.js';
@@ -24,10 +24,10 @@ export class Unanswered {
   /** Begins to wait for the answer to a request, unless it has one. */
   watch(exchange: HttpExchange, adapter: AbstractHttpAdapter): void {
     const { reply } = exchange;
-    if (this.#waiting.has(reply) || exchange.isAnswered() || isGone(exchange)) return;
+    if (this.#waiting.has(reply) || exchange.isAnswered() || isGone(exchange.response)) return;
     const request = new WaitingRequest(exchange, adapter, this.logger, () => this.forget(exchange));
     this.#waiting.set(reply, request);
-    this.wheel.set(request.alarm, Math.min(this.wheel.clock.now() + ANSWER_WITHIN_MS, this.#deadline));
+    this.wheel.set(request, Math.min(this.wheel.clock.now() + ANSWER_WITHIN_MS, this.#deadline));
   }
 
   /** Waits no longer: an interceptor has the handler run once more, or the request is over. */
@@ -35,26 +35,25 @@ export class Unanswered {
     const request = this.#waiting.get(reply);
     if (!request) return;
     this.#waiting.delete(reply);
-    this.wheel.cancel(request.alarm);
+    this.wheel.cancel(request);
     request.release();
   }
 
   /** Waits for no answer beyond `deadline`: the application stops. */
   stop(deadline: number): void {
     this.#deadline = deadline;
-    for (const { alarm } of this.#waiting.values()) this.wheel.setNoLaterThan(alarm, deadline);
+    for (const request of this.#waiting.values()) this.wheel.setNoLaterThan(request, deadline);
   }
 }
 
-class WaitingRequest implements AlarmOwner {
-  readonly alarm = new Alarm(this);
-
+class WaitingRequest extends Alarm {
   constructor(
     private readonly exchange: HttpExchange,
     private readonly adapter: AbstractHttpAdapter,
     private readonly logger: SessionLogger,
     private readonly onOver: () => void,
   ) {
+    super();
     exchange.response.once('close', onOver);
   }
 

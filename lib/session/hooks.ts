@@ -51,12 +51,11 @@ export class HookRunner {
   }
 
   run(kind: HookKind, session: SseSession, call: () => unknown): void {
-    const name = `The ${kind} hook of session ${session.id} (${session.route})`;
     try {
       const result = call();
-      if (isThenable(result)) this.#track(name, result);
+      if (isThenable(result)) this.#track(nameOf(kind, session), result);
     } catch (error) {
-      this.#log(name, 'threw', error);
+      this.#log(nameOf(kind, session), 'threw', error);
     }
   }
 
@@ -85,6 +84,10 @@ export class HookRunner {
   #log(name: string, verb: string, error: unknown): void {
     this.logger.error(`${name} ${verb}: ${describeError(error)}`, stackOf(error));
   }
+}
+
+function nameOf(kind: HookKind, { id, route }: SseSession): string {
+  return `The ${kind} hook of session ${id} (${route})`;
 }
 
 function isThenable(value: unknown): value is PromiseLike<unknown> {

@@ -10,27 +10,27 @@ const LIFETIME_JITTER = 0.1;
  */
 export class Lifetime {
   readonly #endsAt: number;
-  readonly #authorizedUntil: number;
+  readonly #authorizedUntil: number | undefined;
   readonly #wallClockOffset: number;
   #lastActivityAt: number;
-  /** How long it may be idle: without end while it is connecting, as only the lifetime counts then. */
-  #idleMs = Infinity;
+  /** While it is connecting only the lifetime counts. */
+  #isOpen = false;
 
   constructor(
     private readonly clock: Clock,
     random: Random,
     private readonly options: Pick<ResolvedRouteOptions, 'timeoutMs' | 'idleTimeoutMs'>,
-    authorizedUntil = Infinity,
+    authorizedUntil?: number,
   ) {
     const now = clock.now();
     this.#lastActivityAt = now;
     this.#wallClockOffset = Date.now() - now;
-    this.#authorizedUntil = authorizedUntil - this.#wallClockOffset;
+    this.#authorizedUntil = authorizedUntil === undefined ? undefined : authorizedUntil - this.#wallClockOffset;
     this.#endsAt = options.timeoutMs === false ? Infinity : now + options.timeoutMs * (1 - LIFETIME_JITTER * random());
   }
 
   get expiresAt(): number | undefined {
-    const endsAt = Math.min(this.#endsAt, this.#authorizedUntil);
+    const endsAt = Math.min(this.#endsAt, this.#authorizedUntil ?? Infinity);
     return endsAt === Infinity ? undefined : this.#onWallClock(endsAt);
   }
 
@@ -46,23 +46,24 @@ export class Lifetime {
   /** From now on an idle session ends. */
   open(): void {
     this.touch();
-    this.#idleMs = this.options.idleTimeoutMs || Infinity;
+    this.#isOpen = true;
   }
 
   /** When to look again, by the clock. */
   get deadline(): number {
-    return Math.min(this.#endsAt, this.#authorizedUntil, this.#idleAt);
+    return Math.min(this.#endsAt, this.#authorizedUntil ?? Infinity, this.#idleAt);
   }
 
   /** The deadline that has passed, if one has. */
   passed(now: number): 'unauthorized' | 'timeout' | 'idle-timeout' | undefined {
-    if (now >= this.#authorizedUntil) return 'unauthorized';
+    if (this.#authorizedUntil !== undefined && now >= this.#authorizedUntil) return 'unauthorized';
     if (now >= this.#endsAt) return 'timeout';
     return now >= this.#idleAt ? 'idle-timeout' : undefined;
   }
 
   get #idleAt(): number {
-    return this.#lastActivityAt + this.#idleMs;
+    const { idleTimeoutMs } = this.options;
+    return this.#isOpen && idleTimeoutMs !== false ? this.#lastActivityAt + idleTimeoutMs : Infinity;
   }
 
   #onWallClock(time: number): number {

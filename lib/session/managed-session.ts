@@ -1,7 +1,6 @@
 import { AsyncResource } from 'node:async_hooks';
-import { randomUUID } from 'node:crypto';
 import type { Observable } from 'rxjs';
-import { Alarm, type AlarmOwner } from '../clock/timer-wheel.js';
+import { Alarm } from '../clock/timer-wheel.js';
 import type { ConnectionEnd } from '../connection/connection-end.js';
 import { Connection, type ConnectionOwner } from '../connection/connection.js';
 import type { ResponseStream } from '../connection/response-stream.js';
@@ -24,7 +23,9 @@ import {
   slowClient,
 } from './session-errors.js';
 import { Revalidation } from './revalidation.js';
-import { SessionHooks } from './session-hooks.js';
+import { type HookedSession, type RouteHooks, addHook, runHooks } from './session-hooks.js';
+import type { HookTable } from './hooks.js';
+import { sessionId } from './session-id.js';
 import { SourceRun, type SourceReader } from './source-run.js';
 import type { SessionContext, SessionIdentity } from './session-context.js';
 import {
@@ -43,12 +44,22 @@ const RETRY_JITTER = 0.5;
 /** Who waits for a session to open: called once, when it is open or has ended before. */
 export type SettledListener = (session: ManagedSession) => void;
 
+class SessionAlarm extends Alarm {
+  constructor(private readonly session: ManagedSession) {
+    super();
+  }
+
+  onAlarm(now: number): number {
+    return this.session.onAlarm(now);
+  }
+}
+
 /**
  * The one implementation of {@link SseSession}: the state, the timers, the source, the hooks and the connection of one run, and the order
  * in which they end. Everything that ends a session goes through {@link end}.
  */
-export class ManagedSession extends SseSession implements AlarmOwner, ConnectionOwner, SourceReader {
-  readonly id = randomUUID();
+export class ManagedSession extends SseSession implements ConnectionOwner, SourceReader, HookedSession {
+  readonly id = sessionId();
   state: SessionState = 'connecting';
   closeReason: CloseReason | undefined;
   error: unknown;
@@ -56,11 +67,11 @@ export class ManagedSession extends SseSession implements AlarmOwner, Connection
 
   /** The controller on which the handler runs, as `this` of the route's hooks. */
   controller: unknown;
+  ownHooks: HookTable | undefined;
 
   readonly #connection: Connection;
-  readonly #hooks: SessionHooks;
   readonly #source: SourceRun;
-  readonly #alarm = new Alarm(this);
+  readonly #alarm = new SessionAlarm(this);
   readonly #lifetime: Lifetime;
   readonly #revalidation: Revalidation | undefined;
   #data: Record<string, unknown> | undefined;
@@ -78,7 +89,6 @@ export class ManagedSession extends SseSession implements AlarmOwner, Connection
   ) {
     super();
     this.#onSettled = onSettled;
-    this.#hooks = new SessionHooks(this, context.hookRunner, identity.hooks, context.hooks);
     this.#source = new SourceRun(this, context.producers, context.logger);
     this.#lifetime = new Lifetime(context.clock, context.random, identity.options, identity.authorizedUntil);
     const { authorization } = identity.options;
@@ -109,6 +119,10 @@ export class ManagedSession extends SseSession implements AlarmOwner, Connection
 
   get remoteAddress(): string | undefined {
     return this.identity.remoteAddress;
+  }
+
+  get routeHooks(): RouteHooks {
+    return this.identity.hooks;
   }
 
   get options(): SessionIdentity['options'] {
@@ -307,7 +321,7 @@ export class ManagedSession extends SseSession implements AlarmOwner, Connection
     this.context.onOpened(this);
     this.#scope.runInAsyncScope(() => {
       this.#settle();
-      this.#hooks.run('open');
+      runHooks('open', this, this.context);
     });
   }
 
@@ -398,19 +412,19 @@ export class ManagedSession extends SseSession implements AlarmOwner, Connection
   }
 
   onOpen(callback: OpenCallback): void {
-    this.#hooks.add('open', callback);
+    addHook('open', this, callback, this.context);
   }
 
   onCompletion(callback: CompletionCallback): void {
-    this.#hooks.add('completion', callback);
+    addHook('completion', this, callback, this.context);
   }
 
   onTimeout(callback: TimeoutCallback): void {
-    this.#hooks.add('timeout', callback);
+    addHook('timeout', this, callback, this.context);
   }
 
   onError(callback: ErrorCallback): void {
-    this.#hooks.add('error', callback);
+    addHook('error', this, callback, this.context);
   }
 
   /** The one place where the state changes; what the table does not allow is a defect of this class. */
@@ -455,7 +469,7 @@ export class ManagedSession extends SseSession implements AlarmOwner, Connection
     this.#stopProducing();
     this.context.onClosed(this);
     this.#scope.runInAsyncScope(() => {
-      for (const hook of hooksOf(this.closeReason as CloseReason)) this.#hooks.run(hook);
+      for (const hook of hooksOf(this.closeReason as CloseReason)) runHooks(hook, this, this.context);
       if (!wasSettled) this.#settle();
     });
     this.context.onEnded(this);

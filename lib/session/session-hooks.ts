@@ -10,60 +10,59 @@ export interface RouteHooks {
   onError?: AnyHook | undefined;
 }
 
-/** What hooks are called with: the session, and the controller as the `this` of the route's. */
-interface HookedSession extends SseSession {
+/** A session as its hooks are found by. */
+export interface HookedSession extends SseSession {
+  /** The `this` of the route's hooks. */
   readonly controller: unknown;
+  readonly routeHooks: RouteHooks;
+  /** Those of its own; made when there is one, as most sessions have none. */
+  ownHooks: HookTable | undefined;
+}
+
+interface ApplicationHooks {
+  readonly hookRunner: HookRunner;
+  /** The hooks of the application's providers. */
+  readonly hooks: HookTable;
 }
 
 const NO_HOOKS: readonly AnyHook[] = [];
+const NO_ARGUMENTS: readonly never[] = [];
 
 const ROUTE_HOOK = { open: 'onOpen', completion: 'onCompletion', timeout: 'onTimeout', error: 'onError' } as const;
 
-/**
- * The hooks of one session, in the order in which they are called: its own callbacks, the route's, those of the application's providers.
- * The list of callbacks is made when there is one.
- */
-export class SessionHooks {
-  #callbacks: HookTable | undefined;
-
-  constructor(
-    private readonly session: HookedSession,
-    private readonly runner: HookRunner,
-    private readonly route: RouteHooks,
-    private readonly application: HookTable,
-  ) {}
-
-  /** A callback for something that has been is called now: what it frees must be freed. */
-  add<K extends HookKind>(kind: K, callback: HookCallbacks[K]): void {
-    if (this.#hasBeen(kind)) {
-      queueMicrotask(() => this.#call(kind, callback, undefined));
-      return;
-    }
-    this.#callbacks ??= emptyHookTable();
-    this.#callbacks[kind].push(callback);
+/** A callback for something that has been is called now: what it frees must be freed. */
+export function addHook<K extends HookKind>(
+  kind: K,
+  session: HookedSession,
+  callback: HookCallbacks[K],
+  { hookRunner }: ApplicationHooks,
+): void {
+  if (hasBeen(kind, session)) {
+    queueMicrotask(() => call(kind, session, callback, undefined, hookRunner));
+    return;
   }
+  session.ownHooks ??= emptyHookTable();
+  session.ownHooks[kind].push(callback);
+}
 
-  run(kind: HookKind): void {
-    for (const callback of this.#callbacks?.[kind] ?? NO_HOOKS) this.#callInTurn(kind, callback, undefined);
-    const routeHook = this.route[ROUTE_HOOK[kind]];
-    if (routeHook) this.#callInTurn(kind, routeHook, this.session.controller);
-    for (const hook of this.application[kind] as AnyHook[]) this.#callInTurn(kind, hook, undefined);
-  }
+/** Calls the hooks of a session, in this order: its own callbacks, the route's, those of the application's providers. */
+export function runHooks(kind: HookKind, session: HookedSession, { hookRunner, hooks }: ApplicationHooks): void {
+  // an `open` hook may end the session at once: after its completion no other opens
+  const callInTurn = (hook: AnyHook, self: unknown): void => {
+    if (kind !== 'open' || session.state !== 'closed') call(kind, session, hook, self, hookRunner);
+  };
+  for (const callback of session.ownHooks?.[kind] ?? NO_HOOKS) callInTurn(callback, undefined);
+  const routeHook = session.routeHooks[ROUTE_HOOK[kind]];
+  if (routeHook) callInTurn(routeHook, session.controller);
+  for (const hook of hooks[kind] as AnyHook[]) callInTurn(hook, undefined);
+}
 
-  /** An `open` hook may end the session at once: after its completion no other opens. */
-  #callInTurn(kind: HookKind, hook: AnyHook, self: unknown): void {
-    if (kind !== 'open' || this.session.state !== 'closed') this.#call(kind, hook, self);
-  }
+function call(kind: HookKind, session: HookedSession, hook: AnyHook, self: unknown, runner: HookRunner): void {
+  const rest = kind === 'completion' ? [session.closeReason] : kind === 'error' ? [session.error] : NO_ARGUMENTS;
+  runner.run(kind, session, () => hook.call(self, session, ...(rest as never[])));
+}
 
-  #call(kind: HookKind, hook: AnyHook, self: unknown): void {
-    const { session } = this;
-    const rest = kind === 'completion' ? [session.closeReason] : kind === 'error' ? [session.error] : [];
-    this.runner.run(kind, session, () => hook.call(self, session, ...(rest as never[])));
-  }
-
-  #hasBeen(kind: HookKind): boolean {
-    const { session } = this;
-    if (kind === 'open') return session.openedAt !== undefined;
-    return session.state === 'closed' && hooksOf(session.closeReason as CloseReason).some((hook) => hook === kind);
-  }
+function hasBeen(kind: HookKind, session: SseSession): boolean {
+  if (kind === 'open') return session.openedAt !== undefined;
+  return session.state === 'closed' && hooksOf(session.closeReason as CloseReason).some((hook) => hook === kind);
 }

@@ -1,4 +1,4 @@
-import { Observable, type Subscription } from 'rxjs';
+import { Observable, type Observer, type Subscription } from 'rxjs';
 import { describeError } from '../errors.js';
 import { type OpenSource, type SourceOwner, openSource } from '../source/source.js';
 import type { SseSource } from '../source/sse-source.js';
@@ -26,15 +26,15 @@ export interface SourceReader {
  *
  * A producer that does not stop holds this object for as long as it runs, so that this lets go of the session when it is stopped.
  */
-export class SourceRun implements SourceOwner {
+export class SourceRun implements SourceOwner, Observer<unknown> {
   /** Absent once it is stopped. */
   #reader: SourceReader | undefined;
   /** Those that are not over: mostly one; an interceptor that runs the handler again makes another. */
-  readonly #sources = new Set<OpenSource>();
+  #sources: Set<OpenSource> | undefined;
   #subscription: Subscription | undefined;
   #text: TextPayloads | undefined;
   /** Sources that are paused. */
-  #paused: (() => void)[] = [];
+  #paused: (() => void)[] | undefined;
   #name = '';
   /** What of the producer is under way: its handler, a read, its own end. */
   #working = 0;
@@ -51,7 +51,7 @@ export class SourceRun implements SourceOwner {
   ready(): Promise<void> | undefined {
     if (!this.#reader || this.#reader.isReady) return undefined;
     this.#reader.tellWhenReady();
-    return new Promise((resolve) => this.#paused.push(resolve));
+    return new Promise((resolve) => (this.#paused ??= []).push(resolve));
   }
 
   onWork(): void {
@@ -66,7 +66,7 @@ export class SourceRun implements SourceOwner {
   }
 
   onOver(source: OpenSource): void {
-    this.#sources.delete(source);
+    this.#sources?.delete(source);
   }
 
   onDisposeError(error: unknown): void {
@@ -77,7 +77,8 @@ export class SourceRun implements SourceOwner {
   /** Paused sources may go on. */
   onReady(): void {
     const paused = this.#paused;
-    this.#paused = [];
+    if (!paused) return;
+    this.#paused = undefined;
     for (const resume of paused) resume();
   }
 
@@ -112,7 +113,7 @@ export class SourceRun implements SourceOwner {
   adopt(returned: SseSource): Observable<unknown> {
     const source = openSource(returned, this, this.#reader && `The handler of ${this.#reader.route}`);
     if (!this.#reader) source.dispose();
-    else if (source.isOver === false) this.#sources.add(source);
+    else if (!source.isOver) (this.#sources ??= new Set()).add(source);
     return source.values;
   }
 
@@ -123,11 +124,26 @@ export class SourceRun implements SourceOwner {
     new Observable<unknown>((subscriber) => {
       this.#subscription = subscriber;
       values.subscribe(subscriber);
-    }).subscribe({
-      next: (value) => this.#onValue(value),
-      error: (error: unknown) => this.#reader?.onSourceError(error),
-      complete: () => this.#onComplete(),
-    });
+    }).subscribe(this);
+  }
+
+  next(value: unknown): void {
+    try {
+      this.#take(value);
+    } catch (error) {
+      // a value that may not even be looked at
+      this.error(error);
+    }
+  }
+
+  error(error: unknown): void {
+    this.#reader?.onSourceError(error);
+  }
+
+  complete(): void {
+    const tail = this.#text?.end();
+    if (tail) this.#reader?.onValue(tail);
+    this.#reader?.onSourceComplete();
   }
 
   /** Lets go of the source, and of the session. */
@@ -141,19 +157,10 @@ export class SourceRun implements SourceOwner {
       // an UnsubscriptionError: the teardown of a user's Observable threw
       this.onDisposeError(error);
     }
-    for (const source of [...this.#sources]) source.dispose();
+    for (const source of [...(this.#sources ?? [])]) source.dispose();
     this.#subscription = undefined;
     this.onReady();
     this.#watchProducer();
-  }
-
-  #onValue(value: unknown): void {
-    try {
-      this.#take(value);
-    } catch (error) {
-      // a value that may not even be looked at
-      this.#reader?.onSourceError(error);
-    }
   }
 
   #take(value: unknown): void {
@@ -163,12 +170,6 @@ export class SourceRun implements SourceOwner {
     }
     const text = (this.#text ??= new TextPayloads()).decode(value);
     if (text !== '') this.#reader?.onValue(text);
-  }
-
-  #onComplete(): void {
-    const tail = this.#text?.end();
-    if (tail) this.#reader?.onValue(tail);
-    this.#reader?.onSourceComplete();
   }
 
   /** From the moment it is told to stop, somebody looks whether it does. */

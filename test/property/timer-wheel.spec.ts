@@ -1,6 +1,7 @@
 import { expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { Alarm, TimerWheel } from '../../lib/clock/timer-wheel.js';
+import { type Alarm, TimerWheel } from '../../lib/clock/timer-wheel.js';
+import { CallbackAlarm } from '../support/alarm.js';
 import { FakeClock } from '../../lib/testing/fake-clock.js';
 
 const ALARMS = 6;
@@ -32,7 +33,7 @@ it('a timer wheel rings what a list of deadlines would, never early and at most 
       };
       const alarms = deadlines.map(
         (_, i) =>
-          new Alarm({
+          new CallbackAlarm({
             onAlarm: (now) => {
               expect(now).toBe(clock.now());
               expect(now).toBeGreaterThanOrEqual(deadlines[i] as number);

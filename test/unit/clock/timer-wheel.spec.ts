@@ -1,7 +1,8 @@
 import { AsyncLocalStorage } from 'node:async_hooks';
 import { describe, expect, it } from '@jest/globals';
 import { systemClock } from '../../../lib/clock/clock.js';
-import { Alarm, TimerWheel } from '../../../lib/clock/timer-wheel.js';
+import { type Alarm, TimerWheel } from '../../../lib/clock/timer-wheel.js';
+import { CallbackAlarm } from '../../support/alarm.js';
 import { FakeClock } from '../../../lib/testing/fake-clock.js';
 
 const TURN_MS = 256 * 50;
@@ -9,7 +10,7 @@ const TURN_MS = 256 * 50;
 /** An alarm that notes when it rings, and asks for `again()` as its next deadline. */
 function recorder(again: (now: number) => number = () => Infinity): { alarm: Alarm; rings: number[] } {
   const rings: number[] = [];
-  const alarm = new Alarm({
+  const alarm = new CallbackAlarm({
     onAlarm: (now) => {
       rings.push(now);
       return again(now);
@@ -230,7 +231,7 @@ describe('TimerWheel', () => {
     const wheel = new TimerWheel(systemClock);
     const seen: (string | undefined)[] = [];
     await new Promise<void>((resolve) => {
-      const alarm = new Alarm({
+      const alarm = new CallbackAlarm({
         onAlarm: () => {
           seen.push(storage.getStore());
           if (seen.length === 2) resolve();
@@ -247,7 +248,7 @@ describe('TimerWheel', () => {
     const deadline = systemClock.now() + 20;
     const rungAt = await new Promise<number>((resolve) => {
       wheel.set(
-        new Alarm({
+        new CallbackAlarm({
           onAlarm: (now) => {
             resolve(now);
             return Infinity;
