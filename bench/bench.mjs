@@ -15,7 +15,7 @@ const { values: flags } = parseArgs({
   options: { quick: { type: 'boolean' }, load: { type: 'string' }, only: { type: 'string' }, rounds: { type: 'string' } },
 });
 const isWhole = !flags.load && !flags.only && !flags.rounds;
-const rounds = Number(flags.rounds ?? (flags.quick ? 1 : 5));
+const rounds = Number(flags.rounds ?? (flags.quick ? 1 : 3));
 const sizeOf = (load) => (flags.quick ? load.quick : load.full);
 
 function progress(text) {

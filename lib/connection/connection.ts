@@ -41,6 +41,17 @@ type ConnectionState = 'waiting' | 'opening' | 'open' | 'ending' | 'ended' | 'cl
 
 const NEW_BLOCK = '\n';
 
+/** Heartbeats are the same for all sessions of a route. */
+const comments = new WeakMap<object, EncodedEvent>();
+
+function commentOf(heartbeat: { readonly comment: string }): EncodedEvent {
+  const known = comments.get(heartbeat);
+  if (known) return known;
+  const comment = encodeComment(heartbeat.comment);
+  comments.set(heartbeat, comment);
+  return comment;
+}
+
 /** Turns of the event loop in which `flushed()` looks at once whether all has left. */
 const PROMPT_TURNS = 50;
 
@@ -54,7 +65,8 @@ export class Connection extends Alarm implements ResponseListener, Flushable, Pe
   bytesSent = 0;
 
   #state: ConnectionState = 'waiting';
-  readonly #outbox: Outbox;
+  /** While something waits in it. */
+  #outbox: Outbox | undefined;
   /** The response takes no more until it drains. */
   #blocked = false;
   #flushing = false;
@@ -64,7 +76,8 @@ export class Connection extends Alarm implements ResponseListener, Flushable, Pe
   /** A source waits to be told that the connection takes more. */
   #wanted = false;
   #lastWriteAt = 0;
-  #endBy = Infinity;
+  /** By when the end must be written, once it is. */
+  #endBy: number | undefined;
   #closesSocket = false;
   /** While something waits. */
   #movement: Movement | undefined;
@@ -78,7 +91,6 @@ export class Connection extends Alarm implements ResponseListener, Flushable, Pe
     private readonly response: ResponseStream,
   ) {
     super();
-    this.#outbox = new Outbox(options.buffer.maxBytes, options.buffer.overflow);
   }
 
   /** Begins to watch the response; the owner hears at once of a client that has gone already. */
@@ -89,7 +101,11 @@ export class Connection extends Alarm implements ResponseListener, Flushable, Pe
 
   /** Ours and what Node still holds, in bytes. */
   get pendingBytes(): number {
-    return this.#outbox.bytes + this.bytesInNode;
+    return this.#waitingBytes + this.bytesInNode;
+  }
+
+  get #waitingBytes(): number {
+    return this.#outbox ? this.#outbox.bytes : 0;
   }
 
   get bytesInNode(): number {
@@ -129,7 +145,7 @@ export class Connection extends Alarm implements ResponseListener, Flushable, Pe
   /** Whether a source may go on. */
   get isReady(): boolean {
     if (this.#state === 'waiting') return !this.#hasEvent;
-    return !this.#blocked && this.#outbox.bytes < MAX_WRITE_BYTES;
+    return !this.#blocked && this.#waitingBytes < MAX_WRITE_BYTES;
   }
 
   /** Asks for {@link ConnectionOwner.onReady}. */
@@ -176,12 +192,12 @@ export class Connection extends Alarm implements ResponseListener, Flushable, Pe
 
   push(event: EncodedEvent): PushResult {
     // what the response still takes need not wait: nothing is lost in one large turn, and a paused source never overflows
-    if (!this.#blocked && !this.#outbox.fits(event)) {
+    if (this.#outbox && !this.#blocked && !this.#outbox.fits(event)) {
       this.flush(true);
       // that may have ended it: the response failed, or middleware on it has ended the session
       if (this.#state !== 'open' && this.#state !== 'waiting' && this.#state !== 'opening') return 'dropped';
     }
-    const result = this.#outbox.push(event);
+    const result = this.#openOutbox().push(event);
     this.#hasEvent ||= event.committed;
     if (typeof result === 'number') {
       this.eventsDropped += result;
@@ -200,11 +216,12 @@ export class Connection extends Alarm implements ResponseListener, Flushable, Pe
   end(lastWords: readonly EncodedEvent[], withinMs: number, closesSocket = false): void {
     if (this.#state !== 'open') return;
     this.#closesSocket = closesSocket;
-    for (const event of lastWords) this.#outbox.force(event);
+    for (const event of lastWords) this.#openOutbox().force(event);
     this.#state = 'ending';
     const now = this.context.wheel.clock.now();
-    this.#endBy = now + withinMs;
-    this.context.wheel.set(this, this.#endBy);
+    const endBy = now + withinMs;
+    this.#endBy = endBy;
+    this.context.wheel.set(this, endBy);
     this.flush();
   }
 
@@ -238,13 +255,14 @@ export class Connection extends Alarm implements ResponseListener, Flushable, Pe
     if (this.#state !== 'open' && this.#state !== 'ending') return;
     // middleware on the response may have come back here from inside a write: nothing overtakes that
     if (this.#isWriting) return this.#scheduleFlush();
-    const slice = this.#blocked ? undefined : this.#outbox.take();
+    const slice = this.#blocked ? undefined : this.#outbox?.take();
     if (slice) {
+      if (this.#waitingBytes === 0) this.#outbox = undefined;
       this.eventsSent += slice.events;
       this.#write(slice.chunk, slice.byteLength, more);
     }
     // one slice a tick: what is written in one tick leaves in one write of the socket
-    if (!this.#outbox.isEmpty) this.#scheduleFlush();
+    if (this.#outbox) this.#scheduleFlush();
     else if (this.#state === 'ending') this.#finish();
     else if (this.#wanted && !this.#blocked) this.#tellReady();
   }
@@ -280,18 +298,18 @@ export class Connection extends Alarm implements ResponseListener, Flushable, Pe
   /** Asks what its alarm asks, and ends what that should have ended: at once, or when the kernel has been asked too. */
   check(now: number): void {
     if (this.response.isGone) this.#cut('left');
-    else if (now >= this.#endBy) this.#cut('stalled');
+    else if (this.#endBy !== undefined && now >= this.#endBy) this.#cut('stalled');
     else if (this.#stillness(now) >= (this.#movement?.lookAfterMs ?? Infinity)) void this.#look();
   }
 
   onAlarm(now: number): number {
     this.check(now);
-    if (this.#state !== 'open') return this.#state === 'closed' ? Infinity : this.#endBy;
+    if (this.#state !== 'open') return this.#state === 'closed' ? Infinity : (this.#endBy ?? Infinity);
     this.#settleFlushWaiters();
     const { heartbeat } = this.options;
-    if (heartbeat && !this.#blocked && this.#outbox.isEmpty && now >= this.#lastWriteAt + heartbeat.intervalMs) {
-      const comment = encodeComment(heartbeat.comment);
-      this.#write(comment.text, comment.byteLength);
+    if (heartbeat && !this.#blocked && !this.#outbox && now >= this.#lastWriteAt + heartbeat.intervalMs) {
+      const { bytes } = commentOf(heartbeat);
+      this.#write(bytes, bytes.byteLength);
     }
     return this.#nextDeadline(now);
   }
@@ -340,6 +358,11 @@ export class Connection extends Alarm implements ResponseListener, Flushable, Pe
     if (this.#state === 'waiting') this.release();
     else this.destroy();
     this.owner.onConnectionEnd(this, end, undefined);
+  }
+
+  #openOutbox(): Outbox {
+    const { maxBytes, overflow } = this.options.buffer;
+    return (this.#outbox ??= new Outbox(maxBytes, overflow));
   }
 
   #scheduleFlush(): void {
@@ -418,7 +441,8 @@ export class Connection extends Alarm implements ResponseListener, Flushable, Pe
 
   #close(): void {
     this.#state = 'closed';
-    this.#outbox.discard();
+    this.#outbox?.discard();
+    this.#outbox = undefined;
     this.context.wheel.cancel(this);
     this.#settleFlushWaiters();
     this.context.onClosed(this);

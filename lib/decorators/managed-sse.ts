@@ -4,7 +4,7 @@ import { assertSingleCopy } from '../copies.js';
 import { SseSessionError, show } from '../errors.js';
 import type { RouteOptions } from '../options/options.js';
 import { checkRouteOptions, ownerOf, refuse } from '../options/schema.js';
-import { runHandler, runOf } from '../request/current-run.js';
+import { runHandler, sessionOf } from '../request/current-run.js';
 import { type Handler, managedMethodOf, markManaged } from '../request/managed-method.js';
 import { ManagedSseInterceptor } from '../request/managed-sse.interceptor.js';
 import { INTERCEPTORS_METADATA, RESPONSE_PASSTHROUGH_METADATA, ROUTE_ARGS_METADATA } from '../request/nest-metadata.js';
@@ -130,10 +130,10 @@ function markResponseHandled(target: object, property: string | symbol): number 
 function manage(original: Handler, responseIndex: number): Handler {
   const method = original as unknown as (this: unknown, ...args: unknown[]) => SseSource | Promise<SseSource>;
   function managed(this: unknown, ...args: unknown[]): unknown {
-    const run = runOf(args[responseIndex]);
-    if (!run) return method.apply(this, args);
+    const session = sessionOf(args[responseIndex]);
+    if (!session) return method.apply(this, args);
     args.length = responseIndex;
-    return runHandler(run, this, () => method.apply(this, args));
+    return runHandler(session, this, () => method.apply(this, args));
   }
   for (const key of Reflect.getMetadataKeys(original)) Reflect.defineMetadata(key, Reflect.getMetadata(key, original), managed);
   Object.defineProperty(managed, 'name', { value: original.name, configurable: true });

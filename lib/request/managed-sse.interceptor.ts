@@ -18,7 +18,7 @@ import type { AuthorizationOptions } from '../options/options.js';
 import { ManagedSession } from '../session/managed-session.js';
 import { acceptsEventStream } from './accept.js';
 import type { Refusal } from './admission.js';
-import { beginRun, runOf } from './current-run.js';
+import { beginRun, sessionOf } from './current-run.js';
 import { type HttpExchange, httpExchange } from './http-exchange.js';
 import { refusalError, refuseAsStream, retryAfterMs } from './refuse.js';
 import { RequestRuntime } from './request-runtime.js';
@@ -90,7 +90,8 @@ export class ManagedSseInterceptor implements NestInterceptor {
         this.#settle(settled, runtime, exchange, route, subscriber),
       );
       session.controller = controller;
-      beginRun(exchange.reply, { session, isDirect: route.isDirect });
+      session.isDirect = route.isDirect;
+      beginRun(exchange.reply, session);
       session.start();
       if (session.state === 'closed') return;
       this.#handle(session, route, next);
@@ -188,7 +189,7 @@ function moduleMissing(context: ExecutionContext): SseSessionError {
 
 /** An outer interceptor may run the handler again when it has failed, but not twice at a time on one response. */
 function refuseSecondSession({ reply }: HttpExchange, route: string): void {
-  const session = runOf(reply)?.session;
+  const session = sessionOf(reply);
   if (session === undefined || session.state === 'closed') return;
   throw new SseSessionError(
     'RESPONSE_TAKEN',

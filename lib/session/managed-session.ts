@@ -67,6 +67,8 @@ export class ManagedSession extends SseSession implements ConnectionOwner, Sourc
 
   /** The controller on which the handler runs, as `this` of the route's hooks. */
   controller: unknown;
+  /** No interceptor stands between the source and the session, so that what it emits need not pass through Nest. */
+  isDirect = false;
   ownHooks: HookTable | undefined;
 
   readonly #connection: Connection;
@@ -223,8 +225,8 @@ export class ManagedSession extends SseSession implements ConnectionOwner, Sourc
   // --- source ---------------------------------------------------------------------------------------------------------------------
 
   /** Runs the handler and takes what it returns, see {@link SourceRun.handle}. */
-  handle(handler: () => SseSource | Promise<SseSource>, isDirect: boolean): Promise<unknown> {
-    return this.#source.handle(handler, isDirect);
+  handle(handler: () => SseSource | Promise<SseSource>): Promise<unknown> {
+    return this.#source.handle(handler, this.isDirect);
   }
 
   /** What Nest says of a handler whose source comes by {@link handle}: only that it failed is of interest. */
