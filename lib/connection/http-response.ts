@@ -86,6 +86,7 @@ export class HttpResponse implements ResponseStream {
   /** Until the headers are out: what the framework has of it is not held for the life of a stream. */
   #http: HttpPair | undefined;
   #listener: ResponseListener | undefined;
+  #isStraight = false;
   #hasFinished = false;
 
   constructor(
@@ -150,11 +151,13 @@ export class HttpResponse implements ResponseStream {
     sendHead(this.#http);
     this.#http = undefined;
     this.#response.flushHeaders();
+    this.#isStraight = this.#socket !== undefined && canWriteStraight(this.#response, this.#socket);
   }
 
   write(chunk: string | Buffer, byteLength: number, more: boolean): boolean {
     const socket = this.#socket;
-    if (socket && !more && canWriteStraight(this.#response, socket)) {
+    // somebody else may have ended it: nothing may follow its last chunk
+    if (socket && this.#isStraight && !more && !this.#response.writableEnded) {
       return writeStraight(socket, chunk, byteLength) || this.#awaitDrain(socket);
     }
     // only `false` asks to wait: a write() that middleware has replaced may return nothing

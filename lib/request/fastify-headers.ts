@@ -25,6 +25,8 @@ export function copyFastifyHeaders(reply: FastifyReplyLike): void {
   for (const [name, value] of Object.entries(reply.getHeaders())) {
     if (value !== undefined) response.setHeader(name, value);
   }
+  // without the plugin there is nothing to look for
+  if (!reply.server.serializeCookie) return;
   const cookies = pendingCookies(reply).map(({ name, value, opts }) => reply.server.serializeCookie?.(name, value, opts) ?? '');
   if (cookies.length === 0) return;
   const earlier = response.getHeader('Set-Cookie');

@@ -196,16 +196,15 @@ describe('an open session', () => {
 
   /**
    * Nobody reads a source, as with a handler that returns nothing.
-   * - arrays: the queue of the outbox, the paused sources, and one of the MemoryResponse; a table of hooks would be four more
-   * - the set: the sources that have to be let go of
+   * - the array is one of the MemoryResponse; a table of hooks would be four more
    * - alarms: of the session and of its connection
    * - the resource: the context of its request
    */
   const IDLE = {
     closures: 0,
-    arrays: 3,
+    arrays: 1,
     maps: 0,
-    sets: 1,
+    sets: 0,
     promises: 0,
     alarms: 2,
     nodeClosures: 0,
@@ -214,8 +213,8 @@ describe('an open session', () => {
     abortSignals: 0,
   };
 
-  /** Three closures are those of the observer, one is of RxJS, and so is the array. */
-  const READING = { closures: 4, arrays: IDLE.arrays + 1, maps: 0, sets: 1, promises: 0, asyncResources: 1 };
+  /** The closure and the array are those of RxJS. */
+  const READING = { closures: 1, arrays: IDLE.arrays + 1, maps: 0, sets: 0, promises: 0, asyncResources: 1 };
 
   const source = new Subject<unknown>();
   const kinds: [string, Record<string, number>, (session: ManagedSession) => unknown][] = [
