@@ -1,5 +1,5 @@
 // What a managed session costs, held against plain Node and against peers in the same run: npm run bench [-- --quick].
-//   --quick           small loads, one round, within two minutes; writes RESULTS.quick.md in the place of RESULTS.md and of the chart
+//   --quick           small loads, one round, fewer contenders, within two minutes; writes RESULTS.quick.md in the place of RESULTS.md and the chart
 //   --load <name>     one load alone (see loads.mjs), --only <part of a contender's name>, --rounds <n>: print, and write nothing
 import { writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
@@ -38,8 +38,10 @@ async function measure(load, contender, size) {
 async function run(name) {
   const load = loads[name];
   const size = sizeOf(load);
-  const takesPart = (contender) => contender === BASELINE || !flags.only || contender.includes(flags.only);
-  const names = Object.keys(contenders).filter((contender) => contenders[contender].loads.includes(name) && takesPart(contender));
+  const isWanted = (contender) => contender === BASELINE || contender.includes(flags.only ?? '');
+  const names = Object.keys(contenders).filter(
+    (contender) => contenders[contender].loads.includes(name) && (contenders[contender].quick || !flags.quick) && isWanted(contender),
+  );
   const measured = new Map(names.map((contender) => [contender, []]));
   for (let round = 1; round <= rounds; round++) {
     for (const contender of names) {

@@ -19,25 +19,24 @@ const object = (event) => event;
 /** What everything is held against. */
 export const BASELINE = 'plain Node';
 
-/** `loads`: which of them it can take, see loads.mjs; `watchedPath`: the route that tells of ends, if only one that costs more does. */
+const STREAMS = ['steady', 'paced', 'tokens', 'churn'];
+const ALL = [...STREAMS, 'idle', 'ends'];
+const WITHOUT_HEARTBEATS = [...STREAMS, 'ends'];
+
+/**
+ * `loads`: which of them it takes part in, see loads.mjs; `quick`: also with --quick; `watchedPath`: the route that tells of ends, if only one
+ * that costs more does.
+ */
 export const contenders = {
-  [BASELINE]: { start: plain, loads: ['steady', 'paced', 'tokens', 'idle', 'churn', 'ends'] },
-  'Nest @Res(), Fastify': { start: bareNest(fastify), loads: ['steady', 'paced', 'tokens', 'churn'] },
-  'Nest @Res(), Express': { start: bareNest(express), loads: ['steady', 'paced', 'tokens', 'churn'] },
-  'ours, SseEvent, Fastify': {
-    start: managed(fastify, sseEvent),
-    loads: ['steady', 'paced', 'tokens', 'idle', 'churn', 'ends'],
-    watchedPath: '/watched',
-  },
-  'ours, SseEvent, Fastify, no dead-peer probe': { start: managed(fastify, sseEvent, { deadPeer: false }), loads: ['idle'] },
-  'ours, objects, Fastify': { start: managed(fastify, object), loads: ['steady', 'paced'] },
-  'ours, SseEvent, Express': {
-    start: managed(express, sseEvent),
-    loads: ['steady', 'paced', 'tokens', 'idle', 'churn', 'ends'],
-    watchedPath: '/watched',
-  },
-  'Nest @Sse(), Fastify': { start: nestSse(fastify), loads: ['steady', 'paced', 'tokens', 'churn', 'ends'] },
-  'Nest @Sse(), Express': { start: nestSse(express), loads: ['steady', 'paced', 'tokens', 'churn', 'ends'] },
-  'better-sse': { start: betterSse, loads: ['steady', 'paced', 'tokens', 'idle', 'churn', 'ends'] },
-  '@fastify/sse': { start: fastifySse, loads: ['steady', 'paced', 'tokens', 'idle', 'churn', 'ends'] },
+  [BASELINE]: { start: plain, loads: ALL, quick: true },
+  'Nest @Res(), Fastify': { start: bareNest(fastify), loads: STREAMS },
+  'Nest @Res(), Express': { start: bareNest(express), loads: STREAMS },
+  'ours, SseEvent, Fastify': { start: managed(fastify, sseEvent), loads: ALL, watchedPath: '/watched', quick: true },
+  'ours, no dead-peer probe, Fastify': { start: managed(fastify, sseEvent, { deadPeer: false }), loads: ['idle'], quick: true },
+  'ours, objects, Fastify': { start: managed(fastify, object), loads: ['steady', 'paced'], quick: true },
+  'ours, SseEvent, Express': { start: managed(express, sseEvent), loads: WITHOUT_HEARTBEATS, watchedPath: '/watched', quick: true },
+  'Nest @Sse(), Fastify': { start: nestSse(fastify), loads: WITHOUT_HEARTBEATS, quick: true },
+  'Nest @Sse(), Express': { start: nestSse(express), loads: WITHOUT_HEARTBEATS },
+  'better-sse': { start: betterSse, loads: ALL, quick: true },
+  '@fastify/sse': { start: fastifySse, loads: ALL },
 };
