@@ -1,5 +1,7 @@
 // What a managed session costs, held against plain Node and against peers in the same run: npm run bench [-- --quick].
 //   --quick           small loads, one round, fewer contenders, within two minutes; writes RESULTS.quick.md in the place of RESULTS.md and the chart
+//   --profile         where the time of an event goes, of plain Node and of ours, by a CPU profile; prints, and writes nothing
+//   --heap            of which objects the heap of a session consists, of the same
 //   --load <name>     one load alone (see loads.mjs), --only <part of a contender's name>, --rounds <n>: print, and write nothing
 import { writeFileSync } from 'node:fs';
 import { cpus } from 'node:os';
@@ -7,12 +9,19 @@ import { parseArgs } from 'node:util';
 import { drawChart } from './chart.mjs';
 import { Child, quantile } from './child.mjs';
 import { BASELINE, contenders } from './contenders/index.mjs';
-import { loads } from './loads.mjs';
-import { loadTable, scaleTable } from './report.mjs';
+import { PROFILED, loads, profileEvents, weighSessions } from './loads.mjs';
+import { heapTable, loadTable, profileTable, scaleTable } from './report.mjs';
 import { measureScale } from './scale.mjs';
 
 const { values: flags } = parseArgs({
-  options: { quick: { type: 'boolean' }, load: { type: 'string' }, only: { type: 'string' }, rounds: { type: 'string' } },
+  options: {
+    quick: { type: 'boolean' },
+    profile: { type: 'boolean' },
+    heap: { type: 'boolean' },
+    load: { type: 'string' },
+    only: { type: 'string' },
+    rounds: { type: 'string' },
+  },
 });
 const isWhole = !flags.load && !flags.only && !flags.rounds;
 const rounds = Number(flags.rounds ?? (flags.quick ? 1 : 3));
@@ -23,12 +32,12 @@ function progress(text) {
   else console.log(text);
 }
 
-async function measure(load, contender, size) {
-  const server = new Child('./server.mjs', { name: contender, heartbeatMs: size.heartbeatMs });
+async function inProcesses(contender, options, measure) {
+  const server = new Child('./server.mjs', { name: contender, ...options });
   const clients = new Child('./clients.mjs');
   try {
     const [{ port }] = await Promise.all([server.ready, clients.ready]);
-    return await load.measure(server, clients, { port, path: contenders[contender].watchedPath, ...size });
+    return await measure(server, clients, port);
   } finally {
     await Promise.all([clients.stop(), server.stop()]);
   }
@@ -47,7 +56,11 @@ async function run(name) {
     for (const contender of names) {
       progress(`${load.title}, round ${round} of ${rounds}: ${contender}`);
       try {
-        measured.get(contender).push(await measure(load, contender, size));
+        const { watchedPath: path } = contenders[contender];
+        const figures = await inProcesses(contender, { heartbeatMs: size.heartbeatMs }, (server, clients, port) =>
+          load.measure(server, clients, { port, path, ...size }),
+        );
+        measured.get(contender).push(figures);
       } catch (error) {
         // one that cannot take a load is left out of its table, aloud
         console.error(`\n${load.title}, ${contender}: ${error.message}`);
@@ -67,6 +80,23 @@ async function run(name) {
     medians.set(contender, Object.fromEntries(Object.keys(load.columns).map((column) => [column, middle(column)])));
   }
   return { load, size, medians };
+}
+
+async function dissect(contenders, look) {
+  const figures = [];
+  for (const contender of contenders) {
+    progress(`A look into ${contender}`);
+    figures.push([contender, await inProcesses(contender, {}, (server, clients, port) => look(server, clients, { port }))]);
+  }
+  progress('');
+  return figures;
+}
+
+if (flags.profile || flags.heap) {
+  const ours = ['ours, SseEvent, Fastify', 'ours, SseEvent, Express'];
+  if (flags.profile) console.log(profileTable(await dissect([BASELINE, ...ours, 'ours, objects, Fastify'], profileEvents), PROFILED));
+  if (flags.heap) console.log(heapTable(await dissect([BASELINE, 'Nest @Res(), Fastify', ...ours], weighSessions)));
+  process.exit();
 }
 
 const failures = [];

@@ -28,8 +28,37 @@ async function publish(server, clients, sessions, { turns, perTurn, everyMs }) {
   return { cpu: cpuPerEvent(cpuMs, turns * perTurn * sessions), ...seen };
 }
 
+export const PROFILED = { sessions: 2_000, turns: 200, perTurn: 1, everyMs: 25 };
+
+/** Where the time of an event goes: microseconds by part, by a CPU profile. */
+export async function profileEvents(server, clients, { port }) {
+  const { sessions, ...load } = PROFILED;
+  await clients.ask('open', { port, path: '/stream', sessions });
+  await warmUp(server, clients, sessions);
+  const parts = await server.ask('profile', load);
+  return Object.fromEntries(Object.entries(parts).map(([part, us]) => [part, us / (sessions * load.turns * load.perTurn)]));
+}
+
+/** Of which kinds of objects the heap of an open session consists: bytes a session, by kind. */
+export async function weighSessions(server, clients, { port }) {
+  const { sessions } = PROFILED;
+  await openFirst(server, clients, port);
+  const before = await server.ask('bytesByKind');
+  await clients.ask('open', { port, path: '/stream', sessions });
+  await warmUp(server, clients, FIRST_SESSIONS + sessions);
+  const after = await server.ask('bytesByKind');
+  const perSession = Object.entries(after).map(([kind, bytes]) => [kind, (bytes - (before[kind] ?? 0)) / sessions]);
+  return Object.fromEntries(perSession.filter(([, bytes]) => bytes >= 16));
+}
+
 /** What the first events compile is not an event's cost. */
 const warmUp = (server, clients, sessions) => publish(server, clients, sessions, { turns: 30, perTurn: 1, everyMs: 10 });
+
+/** Nor is what the first sessions and their events compile and cache a part of the next ones. */
+async function openFirst(server, clients, port) {
+  await clients.ask('open', { port, path: '/stream', sessions: FIRST_SESSIONS });
+  await publish(server, clients, FIRST_SESSIONS, { turns: 300, perTurn: 1, everyMs: 2 });
+}
 
 export const loads = {
   steady: {
@@ -46,9 +75,7 @@ export const loads = {
     full: { sessions: 2_000, turns: 200, bursts: 50 },
     quick: { sessions: 500, turns: 60, bursts: 20 },
     async measure(server, clients, { port, sessions, turns, bursts }) {
-      // what the first sessions and events compile and cache is not a session's
-      await clients.ask('open', { port, path: '/stream', sessions: FIRST_SESSIONS });
-      await warmUp(server, clients, FIRST_SESSIONS);
+      await openFirst(server, clients, port);
       const before = await server.ask('memory');
       await clients.ask('open', { port, path: '/stream', sessions: sessions - FIRST_SESSIONS });
       await warmUp(server, clients, sessions);

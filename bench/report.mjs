@@ -28,3 +28,27 @@ export function scaleTable(figures) {
   const head = ['sessions', 'a heartbeat', 'a look of the cleanup job', 'a timeout, to its onCompletion'];
   return `## Sessions in memory\n\nOne process, connections without sockets, a clock that is moved on: µs of CPU per session.\n\n${table(head, rows)}`;
 }
+
+export function profileTable(profiles, { sessions, turns }) {
+  const parts = [...new Set(profiles.flatMap(([, figures]) => Object.keys(figures)))];
+  const rows = profiles.map(([contender, figures]) => [
+    contender,
+    ...parts.map((part) => (figures[part] ?? 0).toFixed(2)),
+    Object.values(figures)
+      .reduce((sum, us) => sum + us, 0)
+      .toFixed(2),
+  ]);
+  return `µs per event, ${sessions} sessions, ${turns} events, one a turn:\n\n${table(['', ...parts, 'together'], rows)}`;
+}
+
+export function heapTable(weighed) {
+  const total = (bytes) => Object.values(bytes).reduce((sum, each) => sum + each, 0);
+  const kinds = [...new Set(weighed.flatMap(([, bytes]) => Object.keys(bytes)))];
+  const most = (kind) => Math.max(...weighed.map(([, bytes]) => bytes[kind] ?? 0));
+  kinds.sort((a, b) => most(b) - most(a));
+  const rows = [
+    ...kinds.map((kind) => [kind, ...weighed.map(([, bytes]) => (bytes[kind] ?? 0).toFixed(0))]),
+    ['together', ...weighed.map(([, bytes]) => total(bytes).toFixed(0))],
+  ];
+  return `Bytes per session:\n\n${table(['kind', ...weighed.map(([contender]) => contender)], rows)}`;
+}

@@ -1,6 +1,8 @@
 // One contender in a process of its own, which measures what it costs. Driven over IPC by loads.mjs.
 import { pause, quantile, serve, stamp } from './child.mjs';
 import { contenders } from './contenders/index.mjs';
+import { bytesByKind } from './heap.mjs';
+import { profile } from './profile.mjs';
 import { TokenFeed } from './token-feed.mjs';
 
 const { name, heartbeatMs } = JSON.parse(process.argv[2]);
@@ -54,6 +56,8 @@ const commands = {
     await pause(100);
     return cpuMs() - before;
   },
+  bytesByKind,
+  profile: (load) => profile(() => commands.publish(load)),
   /** Emits `perSecond` tokens a second into every open source. */
   async emit({ perSecond, seconds }) {
     globalThis.gc();
