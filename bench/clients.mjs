@@ -3,11 +3,8 @@ import { once } from 'node:events';
 import { connect } from 'node:net';
 import { quantile, serve, stamp } from './child.mjs';
 
-const LF = 10;
-const CR = 13;
 const SPACE = 0x20;
 const QUOTE = 0x22;
-const END = Buffer.from('\n\n');
 const DATA = Buffer.from('data:');
 const STAMP_LENGTH = 16;
 /** Ports of one address are used up after 28,000 connections, as the side that closes keeps them for a minute. */
@@ -16,16 +13,20 @@ const ADDRESSES = 100;
 let sockets = [];
 let events = 0;
 let delaysMs = [];
+let reads = 0;
 let connected = 0;
 
-/** Counts the blocks of a stream. What arrives may end between the two line feeds; that of a line of the chunked encoding is none of them. */
+/** Counts the lines of data of a stream, one to each event here. What arrives may end within one. */
 function counter() {
-  let cut = false;
+  let tail = '';
   return (data) => {
-    if (cut && data[0] === LF) events++;
-    for (let at = data.indexOf(END); at >= 0; at = data.indexOf(END, at + 2)) if (data[at - 1] !== CR) events++;
-    const before = data.at(-2);
-    cut = data.at(-1) === LF && before !== LF && before !== CR;
+    reads++;
+    for (let at = data.indexOf(DATA); at >= 0; at = data.indexOf(DATA, at + DATA.length)) events++;
+    if (tail !== '' && (tail + data.latin1Slice(0, DATA.length - tail.length)).startsWith('data:')) events++;
+    tail = '';
+    for (let length = 1; length < DATA.length; length++) {
+      if (data.length >= length && data.latin1Slice(data.length - length) === 'data:'.slice(0, length)) tail = 'data:'.slice(0, length);
+    }
   };
 }
 
@@ -37,7 +38,8 @@ function readStamps(data) {
     if (data[from] === SPACE) from++;
     if (data[from] === QUOTE) from++;
     const published = Number(data.latin1Slice(from, from + STAMP_LENGTH));
-    if (published > 0) delaysMs.push((now - published) / 1_000);
+    // not one that is cut
+    if (published > 0 && from + STAMP_LENGTH <= data.length) delaysMs.push((now - published) / 1_000);
   }
 }
 
@@ -82,9 +84,10 @@ const commands = {
   churn,
   forget() {
     events = 0;
+    reads = 0;
     delaysMs = [];
   },
-  seen: () => ({ events, p50: quantile(delaysMs, 0.5), p99: quantile(delaysMs, 0.99) }),
+  seen: () => ({ events, reads, p50: quantile(delaysMs, 0.5), p99: quantile(delaysMs, 0.99) }),
   close() {
     for (const socket of sockets) socket.destroy();
     sockets = [];

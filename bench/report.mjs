@@ -8,12 +8,13 @@ export function loadTable({ load, size, medians }) {
   const columns = Object.entries(load.columns);
   const baseline = medians.get(BASELINE);
   const cell = (figures, name, { judged, digits }) => {
-    const value = figures[name];
-    const text = value.toFixed(digits);
+    const { median, all } = figures[name];
+    const spread = all.length > 1 ? ` [${all[0].toFixed(digits)} to ${all.at(-1).toFixed(digits)}]` : '';
+    const text = `${median.toFixed(digits)}${judged === 'none' ? '' : spread}`;
     if (judged === 'none' || !baseline || figures === baseline) return text;
-    if (judged === 'ratio') return `${text} (${(value / baseline[name]).toFixed(2)} x)`;
-    const more = value - baseline[name];
-    return `${text} (${more < 0 ? '' : '+'}${more.toFixed(digits)})`;
+    if (judged === 'ratio') return `${text} **${(median / baseline[name].median).toFixed(2)} x**`;
+    const more = median - baseline[name].median;
+    return `${text} **${more < 0 ? '' : '+'}${more.toFixed(digits)}**`;
   };
   const head = ['', ...columns.map(([name, { unit }]) => (unit ? `${name} (${unit})` : name))];
   const rows = [...medians].map(([contender, figures]) => [contender, ...columns.map(([name, kind]) => cell(figures, name, kind))]);

@@ -5,24 +5,22 @@ export async function fastifySse({ heartbeatMs, tokens, ended }) {
   const app = fastify();
   await app.register(fastifySsePlugin, heartbeatMs ? { heartbeatInterval: heartbeatMs } : {});
   const replies = new Set();
-  app.get('/stream', { sse: true }, async (request, reply) => {
+  const stream = async (request, reply) => {
     reply.sse.keepAlive();
     reply.sse.sendHeaders();
     reply.raw.flushHeaders();
     replies.add(reply);
     reply.sse.onClose(() => {
       replies.delete(reply);
-      ended(request.raw.socket);
+      if (request.url === '/watched') ended(request.raw.socket);
     });
-  });
+  };
+  app.get('/stream', { sse: true }, stream);
+  app.get('/watched', { sse: true }, stream);
   app.get('/tokens', { sse: true }, async (request, reply) => {
     reply.sse.sendHeaders();
     reply.raw.flushHeaders();
-    await reply.sse.send(
-      (async function* () {
-        for await (const data of tokens()) yield { data };
-      })(),
-    );
+    await reply.sse.send(tokens());
   });
   await app.listen({ port: 0, host: '127.0.0.1' });
   return {

@@ -1,5 +1,5 @@
 import { Req, Sse } from '@nestjs/common';
-import { Subject, finalize, from, map } from 'rxjs';
+import { Subject, finalize, from } from 'rxjs';
 import { decorate } from './decorate.mjs';
 import { nest } from './nest.mjs';
 
@@ -9,15 +9,19 @@ export const nestSse =
   async ({ tokens, ended }) => {
     const events = new Subject();
     class SseController {
-      stream(request) {
+      stream() {
+        return events;
+      }
+      watched(request) {
         const { socket } = request;
         return events.pipe(finalize(() => ended(socket)));
       }
       tokens() {
-        return from(tokens()).pipe(map((data) => ({ data })));
+        return from(tokens());
       }
     }
-    decorate(SseController.prototype, 'stream', [Req()], Sse('stream'));
+    decorate(SseController.prototype, 'stream', [], Sse('stream'));
+    decorate(SseController.prototype, 'watched', [Req()], Sse('watched'));
     decorate(SseController.prototype, 'tokens', [], Sse('tokens'));
     return { server: await nest(SseController, makeAdapter()), publish: (event) => events.next(event) };
   };

@@ -6,7 +6,7 @@ import { nest } from './nest.mjs';
 
 const HEAD = { 'Content-Type': 'text/event-stream', 'Cache-Control': 'no-cache, no-transform', 'X-Accel-Buffering': 'no' };
 
-/** What a stream costs at least in Node: the bytes of an event are made once, and written to each response. */
+/** The bytes of an event are made once, and given to `response.write()` of each response. */
 class Responses {
   #all = new Set();
 

@@ -29,7 +29,7 @@ const noContext = new AsyncResource('nestjs-sse-session', { requireManualDestroy
 // it holds nothing, and `jest --detectOpenHandles` need not speak of it
 noContext.emitDestroy();
 
-/** What can be set on a wheel. Whoever wants to be rung extends it: there are two to a session, and an object less to each of them counts. */
+/** What can be set on a wheel. Whoever wants to be rung extends it, so that most need no object more. */
 export abstract class Alarm {
   deadline = Infinity;
   previous: Alarm | undefined = undefined;

@@ -76,7 +76,7 @@ export class Connection extends Alarm implements ResponseListener, Flushable, Pe
   /** A source waits to be told that the connection takes more. */
   #wanted = false;
   #lastWriteAt = 0;
-  /** By when the end must be written, once it is. */
+  /** By when the end must be written. Not Infinity till then: V8 gives each field that ever holds such a number 16 bytes of its own. */
   #endBy: number | undefined;
   #closesSocket = false;
   /** While something waits. */
@@ -169,6 +169,7 @@ export class Connection extends Alarm implements ResponseListener, Flushable, Pe
   /** Writes `openingLines`, which stand at the head of the first event's block, and what waits. */
   start(openingLines: string): void {
     this.#lastWriteAt = this.context.wheel.clock.now();
+    // a number in ASCII: as many bytes as characters
     if (openingLines) this.#write(openingLines, openingLines.length);
     this.flush();
     // a response may fail at its first write
@@ -257,7 +258,7 @@ export class Connection extends Alarm implements ResponseListener, Flushable, Pe
     if (this.#isWriting) return this.#scheduleFlush();
     const slice = this.#blocked ? undefined : this.#outbox?.take();
     if (slice) {
-      if (this.#waitingBytes === 0) this.#outbox = undefined;
+      if (this.#outbox?.isEmpty) this.#outbox = undefined;
       this.eventsSent += slice.events;
       this.#write(slice.chunk, slice.byteLength, more);
     }
@@ -308,8 +309,8 @@ export class Connection extends Alarm implements ResponseListener, Flushable, Pe
     this.#settleFlushWaiters();
     const { heartbeat } = this.options;
     if (heartbeat && !this.#blocked && !this.#outbox && now >= this.#lastWriteAt + heartbeat.intervalMs) {
-      const { bytes } = commentOf(heartbeat);
-      this.#write(bytes, bytes.byteLength);
+      const { text, byteLength } = commentOf(heartbeat);
+      this.#write(text, byteLength);
     }
     return this.#nextDeadline(now);
   }
@@ -330,12 +331,12 @@ export class Connection extends Alarm implements ResponseListener, Flushable, Pe
       return 0;
     }
     this.#movement ??= new Movement(this.options.buffer.stallTimeoutMs);
-    return this.#movement.stillness(now, true, this.bytesSent - this.response.writableLength);
+    return this.#movement.stillness(now, this.bytesSent - this.response.writableLength);
   }
 
   /** When that is looked at next: what waits may have been written without a word. */
   #lookAt(now: number): number {
-    return this.#movement ? this.#movement.lookAt(now) : now + this.options.buffer.stallTimeoutMs / 2;
+    return this.#movement ? this.#movement.lookAt(now) : now + Movement.firstLookAfterMs(this.options.buffer.stallTimeoutMs);
   }
 
   /** Asks the kernel whether the client takes what it holds, which Node does not see; and lets the event loop turn, in case it was blocked. */

@@ -1,12 +1,11 @@
-import type { IncomingMessage, ServerResponse } from 'node:http';
+import { type IncomingMessage, ServerResponse } from 'node:http';
 import type { ServerHttp2Stream } from 'node:http2';
 import { constants } from 'node:http2';
 import type { Socket } from 'node:net';
-import type { Writable } from 'node:stream';
 import type { TcpEndpoints } from '../liveness/tcp-table.js';
 import type { Http2Ping } from './http2-ping.js';
 import type { ResponseListener, ResponseStream } from './response-stream.js';
-import { canWriteStraight, writeStraight } from './straight-write.js';
+import { canBypassResponse, writeChunk } from './chunked-write.js';
 
 /** What a stream of events is sent with: WHATWG HTML 9.2.5 for the type; the others keep caches, compression and proxies from holding it back. */
 export const STREAM_HEADERS = {
@@ -53,14 +52,19 @@ export function endpointsOf({ localAddress, localPort, remoteAddress, remotePort
   return { localAddress, localPort, remoteAddress, remotePort };
 }
 
+// eslint-disable-next-line @typescript-eslint/unbound-method -- to compare with
+const nodesOwnWriteHead = ServerResponse.prototype.writeHead;
+
 /** Sends the headers of a stream, with status 200 also for POST: a client takes no other for a stream. */
 export function sendHead(http: HttpPair): void {
   const { response } = http;
   http.applyHeaders();
   for (const name of ['Content-Length', 'Content-Encoding']) response.removeHeader(name);
+  // whoever has put a writeHead() of their own on the response may pass on the status alone, or look at the headers first
+  if (response.writeHead !== nodesOwnWriteHead) for (const [name, value] of Object.entries(STREAM_HEADERS)) response.setHeader(name, value);
   try {
-    // writeHead, not statusCode: `on-headers` hooks of middleware (sessions, cookies) run there. With the headers in it, as Node keeps a table of
-    // those that are set before for as long as the response lives
+    // writeHead, not statusCode: `on-headers` hooks of middleware (sessions, cookies) run there. With the headers in it, as Node makes a table of
+    // those that are set before and keeps it for as long as the response lives; so getHeader() does not show them later, as with Nest's @Sse()
     response.writeHead(200, STREAM_HEADERS);
   } catch (error) {
     // the framework answers after all, and not with a stream
@@ -86,7 +90,8 @@ export class HttpResponse implements ResponseStream {
   /** Until the headers are out: what the framework has of it is not held for the life of a stream. */
   #http: HttpPair | undefined;
   #listener: ResponseListener | undefined;
-  #isStraight = false;
+  #bypassesResponse = false;
+  #hearsDrains = false;
   #hasFinished = false;
 
   constructor(
@@ -151,24 +156,29 @@ export class HttpResponse implements ResponseStream {
     sendHead(this.#http);
     this.#http = undefined;
     this.#response.flushHeaders();
-    this.#isStraight = this.#socket !== undefined && canWriteStraight(this.#response, this.#socket);
+    this.#bypassesResponse = this.#socket !== undefined && canBypassResponse(this.#response, this.#socket);
   }
 
   write(chunk: string | Buffer, byteLength: number, more: boolean): boolean {
     const socket = this.#socket;
-    // somebody else may have ended it: nothing may follow its last chunk
-    if (socket && this.#isStraight && !more && !this.#response.writableEnded) {
-      return writeStraight(socket, chunk, byteLength) || this.#awaitDrain(socket);
+    // somebody else may have ended one or the other, and nothing may follow the last chunk
+    if (socket && this.#bypassesResponse && !more && socket.writable && !this.#response.writableEnded) {
+      if (writeChunk(socket, chunk, byteLength)) return true;
+      socket.once('drain', () => this.#listener?.onDrain());
+      return false;
     }
     // only `false` asks to wait: a write() that middleware has replaced may return nothing
-    const takesMore = this.#response.write(chunk) !== false || this.#awaitDrain(this.#response);
+    const takesMore = this.#response.write(chunk) !== false;
+    if (!takesMore) this.#hearDrains();
     this.http2?.ping.onWrite();
     return takesMore;
   }
 
-  #awaitDrain(stream: Writable): false {
-    stream.once('drain', () => this.#listener?.onDrain());
-    return false;
+  /** Not once for each: middleware may put the listener on a stream of its own, and would take it from the wrong one. */
+  #hearDrains(): void {
+    if (this.#hearsDrains) return;
+    this.#hearsDrains = true;
+    this.#response.on('drain', () => this.#listener?.onDrain());
   }
 
   end(closesSocket: boolean): void {

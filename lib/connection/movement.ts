@@ -11,11 +11,9 @@ export class Movement {
 
   constructor(private readonly timeoutMs: number) {}
 
-  /** Something moved, or nothing waits. */
-  reset(): void {
-    this.#stillSince = Infinity;
-    this.#acknowledged = undefined;
-    this.#hasLooked = false;
+  /** After how long a stillness the kernel is asked for the first time, in milliseconds. */
+  static firstLookAfterMs(timeoutMs: number): number {
+    return timeoutMs / 2;
   }
 
   /**
@@ -23,28 +21,28 @@ export class Movement {
    * written meanwhile, a heartbeat even, waits in Node and is no byte of ours
    * @returns for how long nothing has moved, in milliseconds
    */
-  stillness(now: number, isWaiting: boolean, handedOver: number): number {
-    if (!isWaiting) this.reset();
-    else if (this.#stillSince === Infinity || handedOver > this.#handedOver) {
-      this.reset();
+  stillness(now: number, handedOver: number): number {
+    if (this.#stillSince === Infinity || handedOver > this.#handedOver) {
       this.#stillSince = now;
+      this.#acknowledged = undefined;
+      this.#hasLooked = false;
     }
     this.#handedOver = handedOver;
-    return isWaiting ? now - this.#stillSince : 0;
+    return now - this.#stillSince;
   }
 
   /** @param acknowledged what the client has acknowledged, in bytes; `undefined` when nobody knows */
   onLook(now: number, acknowledged: number | undefined): void {
     if (acknowledged !== undefined && this.#acknowledged !== undefined && acknowledged > this.#acknowledged) this.#stillSince = now;
     // the first look has nothing to compare with: when it comes late, as the event loop was blocked, it leaves half of the time all the same
-    if (!this.#hasLooked) this.#stillSince = Math.max(this.#stillSince, now - this.timeoutMs / 2);
+    if (!this.#hasLooked) this.#stillSince = Math.max(this.#stillSince, now - Movement.firstLookAfterMs(this.timeoutMs));
     this.#acknowledged = acknowledged;
     this.#hasLooked = true;
   }
 
   /** After how long a stillness the kernel is asked next, in milliseconds. */
   get lookAfterMs(): number {
-    return this.#hasLooked ? this.timeoutMs : this.timeoutMs / 2;
+    return this.#hasLooked ? this.timeoutMs : Movement.firstLookAfterMs(this.timeoutMs);
   }
 
   /** When that is. */

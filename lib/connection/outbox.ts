@@ -107,7 +107,7 @@ export class Outbox {
     if (!this.#behind) {
       this.#first = undefined;
       this.#release(first);
-      return { chunk: first.shared, byteLength: first.byteLength, events: first.committed ? 1 : 0 };
+      return { chunk: first.text, byteLength: first.byteLength, events: first.committed ? 1 : 0 };
     }
     let chunk = '';
     let byteLength = 0;

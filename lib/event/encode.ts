@@ -28,14 +28,9 @@ export class EncodedEvent {
     this.byteLength = Buffer.byteLength(text);
   }
 
-  /** For events that leave in slices, or to many: made once for all. */
+  /** For events that leave in slices: made once for all. */
   get bytes(): Buffer {
     return (this.#bytes ??= Buffer.from(this.text));
-  }
-
-  /** What is cheapest to write: the bytes of an event that others wait for too, or did; for one alone they would cost more than they save. */
-  get shared(): string | Buffer {
-    return this.holders > 0 || this.#bytes ? this.bytes : this.text;
   }
 }
 

@@ -4,7 +4,7 @@ import type { SseSource } from '../source/sse-source.js';
 /** The sessions of managed requests under way, by the framework's response, which both the interceptor and the handler's wrapper get. */
 const sessions = new WeakMap<object, ManagedSession>();
 
-export function beginRun(reply: object, session: ManagedSession): void {
+export function bindSession(reply: object, session: ManagedSession): void {
   sessions.set(reply, session);
 }
 

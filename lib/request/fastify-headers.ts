@@ -25,12 +25,17 @@ export function copyFastifyHeaders(reply: FastifyReplyLike): void {
   for (const [name, value] of Object.entries(reply.getHeaders())) {
     if (value !== undefined) response.setHeader(name, value);
   }
+  const { server } = reply;
   // without the plugin there is nothing to look for
-  if (!reply.server.serializeCookie) return;
-  const cookies = pendingCookies(reply).map(({ name, value, opts }) => reply.server.serializeCookie?.(name, value, opts) ?? '');
+  if (!hasCookies(server)) return;
+  const cookies = pendingCookies(reply).map(({ name, value, opts }) => server.serializeCookie(name, value, opts));
   if (cookies.length === 0) return;
   const earlier = response.getHeader('Set-Cookie');
   response.setHeader('Set-Cookie', [...(earlier === undefined ? [] : [earlier].flat().map(String)), ...cookies]);
+}
+
+function hasCookies(server: FastifyReplyLike['server']): server is Required<FastifyReplyLike['server']> {
+  return server.serializeCookie !== undefined;
 }
 
 function pendingCookies(reply: object): PendingCookie[] {

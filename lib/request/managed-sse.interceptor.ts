@@ -18,7 +18,7 @@ import type { AuthorizationOptions } from '../options/options.js';
 import { ManagedSession } from '../session/managed-session.js';
 import { acceptsEventStream } from './accept.js';
 import type { Refusal } from './admission.js';
-import { beginRun, sessionOf } from './current-run.js';
+import { bindSession, sessionOf } from './current-run.js';
 import { type HttpExchange, httpExchange } from './http-exchange.js';
 import { refusalError, refuseAsStream, retryAfterMs } from './refuse.js';
 import { RequestRuntime } from './request-runtime.js';
@@ -91,7 +91,7 @@ export class ManagedSseInterceptor implements NestInterceptor {
       );
       session.controller = controller;
       session.isDirect = route.isDirect;
-      beginRun(exchange.reply, session);
+      bindSession(exchange.reply, session);
       session.start();
       if (session.state === 'closed') return;
       this.#handle(session, route, next);

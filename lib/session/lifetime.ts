@@ -10,6 +10,7 @@ const LIFETIME_JITTER = 0.1;
  */
 export class Lifetime {
   readonly #endsAt: number;
+  /** Not Infinity when there is no end: V8 gives a field that holds such a number 16 bytes of its own. */
   readonly #authorizedUntil: number | undefined;
   readonly #wallClockOffset: number;
   #lastActivityAt: number;

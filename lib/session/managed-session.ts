@@ -44,6 +44,7 @@ const RETRY_JITTER = 0.5;
 /** Who waits for a session to open: called once, when it is open or has ended before. */
 export type SettledListener = (session: ManagedSession) => void;
 
+/** On its own, as the session extends a class already. */
 class SessionAlarm extends Alarm {
   constructor(private readonly session: ManagedSession) {
     super();

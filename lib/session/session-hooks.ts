@@ -30,6 +30,10 @@ const NO_ARGUMENTS: readonly never[] = [];
 
 const ROUTE_HOOK = { open: 'onOpen', completion: 'onCompletion', timeout: 'onTimeout', error: 'onError' } as const;
 
+/*
+ * Functions, as an object per session that holds nothing but what the session has would cost each 80 bytes.
+ */
+
 /** A callback for something that has been is called now: what it frees must be freed. */
 export function addHook<K extends HookKind>(
   kind: K,

@@ -1,5 +1,6 @@
 import type { ServerResponse } from 'node:http';
-import { expect, it } from '@jest/globals';
+import type { Socket } from 'node:net';
+import { expect, it, jest } from '@jest/globals';
 import { Controller, type INestApplication, Res } from '@nestjs/common';
 import { CurrentSession, ManagedSse, SseSession, SseSessionModule, type SseSource, sseEvent } from 'nestjs-sse-session';
 import type { FastifyInstance } from 'fastify';
@@ -9,7 +10,7 @@ import { eventually } from '../support/eventually.js';
 import { type RawClient, connect } from '../support/raw-client.js';
 
 /*
- * Events go past Node's response, straight to the socket (lib/connection/straight-write.ts), where nobody can tell. These are the cases in which
+ * Events go past Node's response, straight to the socket (lib/connection/chunked-write.ts), where nobody can tell. These are the cases in which
  * somebody could.
  */
 
@@ -90,6 +91,39 @@ describeEachAdapter('Events that go straight to the socket', ({ startApp, adapte
     }
   });
 
+  it('are one write of the socket each, which Node would make four of', async () => {
+    const port = await start();
+    const client = (await connect(port)).request('GET', '/own', REQUEST);
+    await client.head();
+    const { socket } = response;
+    const write = jest.spyOn(socket as Socket, 'write');
+    for (const data of ['one', 'zwei ü', sseEvent({ data: 'three' })]) {
+      current.send(data);
+      await current.flushed();
+    }
+    expect(write.mock.calls.map(([chunk]) => String(chunk))).toEqual([
+      'b\r\ndata: one\n\n\r\n',
+      'f\r\ndata: zwei ü\n\n\r\n',
+      'd\r\ndata: three\n\n\r\n',
+    ]);
+  });
+
+  it('leave no more listeners than two for the end and one for errors, and none for a drain that nobody waits for', async () => {
+    const before: number[] = [];
+    const count = (raw: ServerResponse): number[] => [
+      ...['close', 'error', 'drain', 'finish'].map((event) => raw.listenerCount(event)),
+      raw.req.listenerCount('close'),
+      ...['close', 'error', 'drain'].map((event) => (raw.socket as Socket).listenerCount(event)),
+    ];
+    const port = await start((raw) => before.push(...count(raw)));
+    const client = (await connect(port)).request('GET', '/own', REQUEST);
+    await client.head();
+    current.send('one');
+    await client.waitFor('one');
+    const added = count(response).map((listeners, n) => listeners - (before[n] as number));
+    expect(added).toEqual([1, 1, 0, 0, 1, 0, 0, 0]);
+  });
+
   it('have no framing over HTTP/1.0', async () => {
     const port = await start();
     const client = await connect(port);
@@ -147,6 +181,17 @@ describeEachAdapter('Events that go straight to the socket', ({ startApp, adapte
     await client.head();
     current.send('second');
     await client.waitFor('data: second\n\n');
+  });
+
+  it('are not written to a socket that somebody else has ended', async () => {
+    const port = await start();
+    const client = (await connect(port)).request('GET', '/own', REQUEST);
+    await client.head();
+    const ended = current;
+    (response.socket as Socket).end();
+    ended.send('after');
+    await eventually(() => expect(ended.state).toBe('closed'));
+    expect(ended.error).toBeUndefined();
   });
 
   it('wait for a client that does not read, and go on when it does', async () => {
