@@ -53,6 +53,8 @@ export default {
   collectCoverageFrom: ['lib/**/*.ts'],
   projects: [
     project('unit', ['unit/**/*', 'property/**/*']),
+    // walks the heap, so it needs a process with nothing else in it
+    project('cost', ['cost/**/*']),
     project('e2e (Nest 12)', ['e2e/**/*']),
     project('e2e (Nest 11)', ['e2e/**/*'], { ...nest11, ...names }),
     project('ends (ESM build, Nest 12)', ENDS, built('esm'), ['dist-sample']),

@@ -1,3 +1,4 @@
+import { EventEmitter } from 'node:events';
 import type { ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { expect, it, jest } from '@jest/globals';
@@ -150,6 +151,59 @@ describeEachAdapter('Events that go straight to the socket', ({ startApp, adapte
     current.send('seen');
     await client.waitFor('data: seen\n\n');
     expect(written.join('')).toBe('data: seen\n\n');
+  });
+
+  it('reach such a write() as text, also when they are shared, so that none can change what others get', async () => {
+    const written: unknown[] = [];
+    const port = await start((raw) => {
+      const write = raw.write.bind(raw) as (chunk: unknown) => boolean;
+      raw.write = ((chunk: unknown) => {
+        written.push(chunk);
+        return write(chunk);
+      }) as typeof raw.write;
+    });
+    const clients = await Promise.all([1, 2].map(async () => (await connect(port)).request('GET', '/shared', REQUEST)));
+    for (const client of clients) await client.head();
+    shared.next(sseEvent({ data: 'ü' }));
+    for (const client of clients) await client.waitFor('data: ü\n\n');
+    expect(written).toEqual(['data: ü\n\n', 'data: ü\n\n']);
+  });
+
+  it('wait for the drain of such a write() with one listener, however often', async () => {
+    const elsewhere = new EventEmitter();
+    const port = await start((raw) => {
+      const on = raw.on.bind(raw);
+      raw.on = ((event: string, listener: () => void) =>
+        event === 'drain' ? elsewhere.on(event, listener) : on(event, listener)) as never;
+      const write = raw.write.bind(raw) as (chunk: unknown) => boolean;
+      raw.write = ((chunk: unknown) => {
+        write(chunk);
+        setImmediate(() => elsewhere.emit('drain'));
+        return false;
+      }) as typeof raw.write;
+    });
+    const client = (await connect(port)).request('GET', '/own', REQUEST);
+    await client.head();
+    for (let n = 0; n < 20; n++) {
+      current.send(`event ${n}`);
+      await client.waitFor(`data: event ${n}\n\n`);
+    }
+    expect(elsewhere.listenerCount('drain')).toBe(1);
+  });
+
+  it('have their headers where middleware replaces writeHead() and passes on the status alone', async () => {
+    const seen: unknown[] = [];
+    const port = await start((raw) => {
+      const writeHead = raw.writeHead.bind(raw);
+      raw.writeHead = ((status: number) => {
+        seen.push(raw.getHeader('Content-Type'));
+        return writeHead(status);
+      });
+    });
+    const client = (await connect(port)).request('GET', '/own', REQUEST);
+    const { headers } = await client.head();
+    expect(seen).toEqual(['text/event-stream']);
+    expect(headers).toMatchObject({ 'content-type': 'text/event-stream', 'cache-control': 'no-cache, no-transform' });
   });
 
   it('stand in order with what the handler itself writes', async () => {
