@@ -195,10 +195,10 @@ describeEachAdapter('Events that go straight to the socket', ({ startApp, adapte
     const seen: unknown[] = [];
     const port = await start((raw) => {
       const writeHead = raw.writeHead.bind(raw);
-      raw.writeHead = ((status: number) => {
+      raw.writeHead = (status: number) => {
         seen.push(raw.getHeader('Content-Type'));
         return writeHead(status);
-      });
+      };
     });
     const client = (await connect(port)).request('GET', '/own', REQUEST);
     const { headers } = await client.head();
