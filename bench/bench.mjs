@@ -23,6 +23,15 @@ const { values: flags } = parseArgs({
     rounds: { type: 'string' },
   },
 });
+for (const [flag, known] of [
+  ['load', Object.keys(loads)],
+  ['only', Object.keys(contenders)],
+]) {
+  const value = flags[flag];
+  if (value === undefined || (flag === 'load' ? known.includes(value) : known.some((name) => name.includes(value)))) continue;
+  console.error(`bench: --${flag} got "${value}"; expected ${flag === 'load' ? 'one' : 'a part of one'} of: ${known.join('; ')}`);
+  process.exit(1);
+}
 const isWhole = !flags.load && !flags.only && !flags.rounds;
 const rounds = Number(flags.rounds ?? (flags.quick ? 1 : 3));
 const sizeOf = (load) => (flags.quick ? load.quick : load.full);
@@ -114,7 +123,7 @@ if (isWhole) {
 
 const page = [
   '# Results',
-  `Written by \`npm run bench${flags.quick ? ' -- --quick' : ''}\` on Node ${process.versions.node}, ${process.platform}, ${cpus().length} cores, in ${Math.round((performance.now() - begin) / 1_000)} s. ` +
+  `By \`npm run bench${process.argv.length > 2 ? ` -- ${process.argv.slice(2).join(' ')}` : ''}\` on Node ${process.versions.node}, ${process.platform}, ${cpus().length} cores, in ${Math.round((performance.now() - begin) / 1_000)} s. ` +
     `Each figure is the median of ${rounds} ${rounds === 1 ? 'round' : 'rounds'}, in which the contenders take turns, each with a fresh process for the server and another for the clients. ` +
     'CPU is that of the server’s process, the kernel’s part included; an event has about 100 bytes on the wire. Ratios are against plain Node in this run.',
   ...sections,
