@@ -105,7 +105,8 @@ async function dissect(contenders, look) {
 if (flags.profile || flags.heap) {
   const ours = ['ours, SseEvent, Fastify', 'ours, SseEvent, Express'];
   if (flags.profile) console.log(profileTable(await dissect([BASELINE, ...ours, 'ours, objects, Fastify'], profileEvents), PROFILED));
-  if (flags.heap) console.log(heapTable(await dissect([BASELINE, 'Nest @Res(), Fastify', ...ours], weighSessions)));
+  if (flags.heap)
+    console.log(heapTable(await dissect([BASELINE, 'Nest @Res(), Fastify', 'the least session, Fastify', ...ours], weighSessions)));
   process.exit();
 }
 

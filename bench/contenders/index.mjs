@@ -10,7 +10,7 @@ import { betterSse } from './better-sse.mjs';
 import { fastifySse } from './fastify-sse.mjs';
 import { managed } from './managed.mjs';
 import { nestSse } from './nest-sse.mjs';
-import { bareNest, plain } from './plain.mjs';
+import { bareNest, leastSession, plain } from './plain.mjs';
 
 const express = () => new ExpressAdapter();
 const fastify = () => new FastifyAdapter();
@@ -28,6 +28,7 @@ export const contenders = {
   [BASELINE]: { kind: 'baseline', start: plain, loads: ALL, quick: true },
   'Nest @Res(), Fastify': { kind: 'other', start: bareNest(fastify), loads: STREAMS },
   'Nest @Res(), Express': { kind: 'other', start: bareNest(express), loads: STREAMS },
+  'the least session, Fastify': { kind: 'other', start: leastSession(fastify), loads: [] },
   'ours, SseEvent, Fastify': { kind: 'ours', start: managed(fastify, sseEvent), loads: ALL, quick: true },
   'ours, no dead-peer probe, Fastify': {
     kind: 'ours',

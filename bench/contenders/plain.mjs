@@ -1,5 +1,8 @@
+import { AsyncResource } from 'node:async_hooks';
+import { randomUUID } from 'node:crypto';
 import { createServer } from 'node:http';
-import { Get, Res } from '@nestjs/common';
+import { Get, Req, Res } from '@nestjs/common';
+import { Subject } from 'rxjs';
 import { decorate } from './decorate.mjs';
 import { listen } from './listen.mjs';
 import { nest } from './nest.mjs';
@@ -71,4 +74,47 @@ export const bareNest = (makeAdapter) => async (options) => {
   decorate(BareController.prototype, 'stream', [Res()], Get('stream'));
   decorate(BareController.prototype, 'tokens', [Res()], Get('tokens'));
   return { server: await nest(BareController, makeAdapter()), publish: responses.publish };
+};
+
+/** What no session can be without, in one object: an id, its deadlines, its request's context, a subscription to its source. */
+class LeastSession {
+  id = Buffer.from(randomUUID()).toString('latin1');
+  lastWriteAt = performance.now();
+  lastActivityAt = performance.now();
+  endsAt = performance.now() + 1_800_000;
+  scope = new AsyncResource('Session');
+
+  constructor(request, response, source) {
+    this.request = request;
+    this.response = response;
+    this.remoteAddress = request.socket.remoteAddress;
+    request.on('close', this.onClose);
+    response.on('close', this.onClose);
+    response.on('error', () => undefined);
+    this.subscription = source.subscribe(this);
+  }
+
+  next(bytes) {
+    this.response.write(bytes);
+  }
+
+  onClose = () => this.subscription.unsubscribe();
+}
+
+/** The floor of a session on top of that route: what `--heap` compares ours with. */
+export const leastSession = (makeAdapter) => async () => {
+  const events = new Subject();
+  const sessions = new Map();
+  class LeastController {
+    stream(response, request) {
+      response.hijack?.();
+      const raw = response.raw ?? response;
+      raw.writeHead(200, HEAD);
+      raw.flushHeaders();
+      const session = new LeastSession(request.raw ?? request, raw, events);
+      sessions.set(session.id, session);
+    }
+  }
+  decorate(LeastController.prototype, 'stream', [Res(), Req()], Get('stream'));
+  return { server: await nest(LeastController, makeAdapter()), publish: ({ data }) => events.next(Buffer.from(`data: ${data}\n\n`)) };
 };

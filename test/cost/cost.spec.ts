@@ -7,6 +7,7 @@ import type { RouteOptions } from '../../lib/options/options.js';
 import { resolveRouteOptions } from '../../lib/options/resolve.js';
 import { ManagedSession } from '../../lib/session/managed-session.js';
 import { MemoryResponse } from '../../lib/testing/memory-response.js';
+import { exposeGc } from '../support/gc.js';
 import { LiveObjects } from '../support/live-objects.js';
 import { MemoryApp, handle, turns } from '../support/memory-session.js';
 
@@ -243,5 +244,30 @@ describe('an open session', () => {
     } finally {
       liveObjects.dispose();
     }
+  });
+
+  it('weighs no more than 1.9 KB, its response left out, when it reads a source', async () => {
+    const COUNT = 5_000;
+    const gc = exposeGc();
+    /** The heap that `make` leaves behind each time, in bytes: the least of some tries, as a compiler may be at work meanwhile. */
+    const weigh = async (make: () => unknown): Promise<number> => {
+      const tries: number[] = [];
+      for (let n = 0; n < 3; n++) {
+        gc();
+        const before = process.memoryUsage().heapUsed;
+        const kept = make();
+        await turns();
+        gc();
+        tries.push((process.memoryUsage().heapUsed - before) / COUNT);
+        expect(kept).toBeDefined();
+      }
+      return Math.min(...tries);
+    };
+    // an id that is a rope of twenty strings would add 0.4 KB, an object with a hidden class of its own 0.3 KB
+    const withResponse = await weigh(() => new Sessions().open(COUNT, (session) => handle(session, source)));
+    const responseAlone = await weigh(() => Array.from({ length: COUNT }, () => new MemoryResponse()));
+    const weight = withResponse - responseAlone;
+    expect(weight).toBeGreaterThan(1_000);
+    expect(weight).toBeLessThan(1_900);
   });
 });
