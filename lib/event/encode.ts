@@ -15,6 +15,8 @@ export class EncodedEvent {
   readonly byteLength: number;
   /** In how many outboxes it waits; kept by the outboxes. */
   holders = 0;
+  /** In how many logs it stands; kept by the logs. */
+  logs = 0;
   #bytes: Buffer | undefined;
 
   constructor(
@@ -24,6 +26,8 @@ export class EncodedEvent {
     readonly slot: string,
     /** Whether a blank line ends the block, so that a client commits it. Comments and a `retry:` take effect line by line and have none. */
     readonly committed: boolean,
+    /** Whether it has an `id` of its own. */
+    readonly hasId = false,
   ) {
     this.byteLength = Buffer.byteLength(text);
   }
@@ -57,7 +61,7 @@ export function encode(fields: EventFields): EncodedEvent {
   if (id !== undefined) text += id === '' ? 'id:\n' : `id: ${id}\n`;
   const committed = data !== undefined || id !== undefined;
   if (committed) text += '\n';
-  return new EncodedEvent(text, slotOf(fields), committed);
+  return new EncodedEvent(text, slotOf(fields), committed, id !== undefined);
 }
 
 /** No type has a NUL in it, so that none meets these. */
