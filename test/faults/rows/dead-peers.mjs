@@ -73,7 +73,7 @@ export const rows = [
   {
     name: 'client vanishes, HTTP/2',
     injected: `the same with ${CLIENTS} streams on ${CLIENTS / 5} connections`,
-    promise: `${promise}, which may be a PING`,
+    promise: `${promise}; that may be a PING before a session’s own first byte, by which the time is counted here`,
     run: (stage) => vanish(stage, { protocol: 'http2' }),
   },
   {
