@@ -52,5 +52,6 @@ export {
   SseSession,
   type TimeoutCallback,
 } from './session/sse-session.js';
-export type { CloseReason, SessionState } from './session/state.js';
+export type { CloseReason } from './options/close-reasons.js';
+export type { SessionState } from './session/state.js';
 export type { SseSource } from './source/sse-source.js';

@@ -4,13 +4,15 @@ import type { Peer } from '../liveness/dead-peer-probe.js';
 import type { TcpLookUp } from '../liveness/tcp-look-up.js';
 import type { TcpEndpoints } from '../liveness/tcp-table.js';
 import type { ResolvedRouteOptions } from '../options/options.js';
+import { type Backlog, MAX_WRITE_BYTES, type PushResult } from './backlog.js';
 import type { ConnectionEnd } from './connection-end.js';
 import type { Flushable, FlushQueue } from './flush-queue.js';
 import { Movement } from './movement.js';
-import { MAX_WRITE_BYTES, Outbox, type PushResult } from './outbox.js';
+import { Outbox } from './outbox.js';
+import type { Outlet } from './outlet.js';
 import type { ResponseListener, ResponseStream } from './response-stream.js';
 
-/** The session that a connection belongs to. */
+/** Whom a connection belongs to: a session, or who keeps several for one. */
 export interface ConnectionOwner {
   /** Called once, when the response is over. */
   onConnectionEnd(connection: Connection, end: ConnectionEnd, error: Error | undefined): void;
@@ -59,14 +61,14 @@ const PROMPT_TURNS = 50;
  * One HTTP response that is attached to a session: what waits for it, when it is written, its heartbeat, and when it has stalled.
  * It ends by itself and tells its owner; it knows nothing of the session's reasons.
  */
-export class Connection extends Alarm implements ResponseListener, Flushable, Peer {
+export class Connection extends Alarm implements Outlet, ResponseListener, Flushable, Peer {
   eventsSent = 0;
   eventsDropped = 0;
   bytesSent = 0;
 
   #state: ConnectionState = 'waiting';
-  /** While something waits in it. */
-  #outbox: Outbox | undefined;
+  /** One that its owner fills; else an outbox, while something waits in it. */
+  #backlog: Backlog | undefined;
   /** The response takes no more until it drains. */
   #blocked = false;
   #flushing = false;
@@ -89,8 +91,15 @@ export class Connection extends Alarm implements ResponseListener, Flushable, Pe
     private readonly context: ConnectionContext,
     private readonly options: Pick<ResolvedRouteOptions, 'heartbeat' | 'buffer' | 'deadPeer'>,
     private readonly response: ResponseStream,
+    /** That its owner fills; without it what is pushed waits in an outbox. */
+    private readonly feed?: Backlog,
   ) {
     super();
+    this.#backlog = feed;
+  }
+
+  get connections(): number {
+    return this.#state === 'closed' ? 0 : 1;
   }
 
   /** Begins to watch the response; the owner hears at once of a client that has gone already. */
@@ -105,7 +114,7 @@ export class Connection extends Alarm implements ResponseListener, Flushable, Pe
   }
 
   get #waitingBytes(): number {
-    return this.#outbox ? this.#outbox.bytes : 0;
+    return this.#backlog ? this.#backlog.bytes : 0;
   }
 
   get bytesInNode(): number {
@@ -142,18 +151,20 @@ export class Connection extends Alarm implements ResponseListener, Flushable, Pe
     return this.#state === 'closed';
   }
 
-  /** Whether a source may go on. */
+  /** Something waits that could be written. */
+  get #hasBacklog(): boolean {
+    return this.#backlog !== undefined && !this.#backlog.isEmpty;
+  }
+
   get isReady(): boolean {
     if (this.#state === 'waiting') return !this.#hasEvent;
     return !this.#blocked && this.#waitingBytes < MAX_WRITE_BYTES;
   }
 
-  /** Asks for {@link ConnectionOwner.onReady}. */
   tellWhenReady(): void {
     this.#wanted = true;
   }
 
-  /** Sends the headers. Throws what Node, or an `on-headers` hook, has against them; then they can still be sent by others. */
   sendHead(): void {
     this.#state = 'opening';
     try {
@@ -166,7 +177,6 @@ export class Connection extends Alarm implements ResponseListener, Flushable, Pe
     if (this.#state === 'opening') this.#state = 'open';
   }
 
-  /** Writes `openingLines`, which stand at the head of the first event's block, and what waits. */
   start(openingLines: string): void {
     this.#lastWriteAt = this.context.wheel.clock.now();
     // a number in ASCII: as many bytes as characters
@@ -176,29 +186,30 @@ export class Connection extends Alarm implements ResponseListener, Flushable, Pe
     if (!this.isClosed) this.context.wheel.set(this, this.#nextDeadline(this.#lastWriteAt));
   }
 
-  /** The headers are being sent, and `on-headers` hooks of middleware run. */
+  get isWaiting(): boolean {
+    return this.#state === 'waiting';
+  }
+
   get isOpening(): boolean {
     return this.#state === 'opening';
   }
 
-  /** Whether the client has gone, also when its leaving has not been heard of yet. */
   get isGone(): boolean {
     return this.response.isGone;
   }
 
-  /** Whether somebody else has answered the request in the meantime. */
   get isAnswered(): boolean {
     return this.response.isAnswered;
   }
 
   push(event: EncodedEvent): PushResult {
     // what the response still takes need not wait: nothing is lost in one large turn, and a paused source never overflows
-    if (this.#outbox && !this.#blocked && !this.#outbox.fits(event)) {
+    if (this.#backlog && !this.#blocked && !this.#backlog.fits(event)) {
       this.flush(true);
       // that may have ended it: the response failed, or middleware on it has ended the session
       if (this.#state !== 'open' && this.#state !== 'waiting' && this.#state !== 'opening') return 'dropped';
     }
-    const result = this.#openOutbox().push(event);
+    const result = this.#openBacklog().push(event);
     this.#hasEvent ||= event.committed;
     if (typeof result === 'number') {
       this.eventsDropped += result;
@@ -210,14 +221,23 @@ export class Connection extends Alarm implements ResponseListener, Flushable, Pe
     return result;
   }
 
-  /**
-   * Writes the owner's last words, then what waits, and ends the response; cuts it off after `withinMs`.
-   * @param closesSocket whether the client's connection ends with it
-   */
+  /** There is more in the backlog that its owner fills: it is written at the end of the turn, or now when more waits than may. */
+  wake(isTooMuch: boolean): void {
+    this.#hasEvent = true;
+    if (isTooMuch && !this.#blocked) this.flush(true);
+    this.#scheduleFlush();
+    this.context.onPushed(0);
+  }
+
+  /** The client does not read, and what waits for it is more than may. */
+  overflow(): void {
+    this.#cut('overflowed');
+  }
+
   end(lastWords: readonly EncodedEvent[], withinMs: number, closesSocket = false): void {
     if (this.#state !== 'open') return;
     this.#closesSocket = closesSocket;
-    for (const event of lastWords) this.#openOutbox().force(event);
+    for (const event of lastWords) this.#openBacklog().force(event);
     this.#state = 'ending';
     const now = this.context.wheel.clock.now();
     const endBy = now + withinMs;
@@ -226,21 +246,18 @@ export class Connection extends Alarm implements ResponseListener, Flushable, Pe
     this.flush();
   }
 
-  /** Cuts the connection at once. */
   destroy(): void {
     if (this.#state === 'closed') return;
     this.#close();
     this.response.destroy();
   }
 
-  /** Lets go of a response that was never opened: somebody else answers. */
   release(): void {
     if (this.#state === 'closed') return;
     this.#close();
     this.response.release();
   }
 
-  /** Resolves when all that was pushed has been handed to the kernel, or the connection is closed. */
   flushed(): Promise<void> {
     this.flush();
     if (this.#state === 'closed') return Promise.resolve();
@@ -256,14 +273,14 @@ export class Connection extends Alarm implements ResponseListener, Flushable, Pe
     if (this.#state !== 'open' && this.#state !== 'ending') return;
     // middleware on the response may have come back here from inside a write: nothing overtakes that
     if (this.#isWriting) return this.#scheduleFlush();
-    const slice = this.#blocked ? undefined : this.#outbox?.take();
+    const slice = this.#blocked ? undefined : this.#backlog?.take();
     if (slice) {
-      if (this.#outbox?.isEmpty) this.#outbox = undefined;
+      if (!this.#hasBacklog) this.#backlog = this.feed;
       this.eventsSent += slice.events;
       this.#write(slice.chunk, slice.byteLength, more);
     }
     // one slice a tick: what is written in one tick leaves in one write of the socket
-    if (this.#outbox) this.#scheduleFlush();
+    if (this.#hasBacklog) this.#scheduleFlush();
     else if (this.#state === 'ending') this.#finish();
     else if (this.#wanted && !this.#blocked) this.#tellReady();
   }
@@ -296,7 +313,6 @@ export class Connection extends Alarm implements ResponseListener, Flushable, Pe
     this.#cut('crowded-out');
   }
 
-  /** Asks what its alarm asks, and ends what that should have ended: at once, or when the kernel has been asked too. */
   check(now: number): void {
     if (this.response.isGone) this.#cut('left');
     else if (this.#endBy !== undefined && now >= this.#endBy) this.#cut('stalled');
@@ -308,7 +324,7 @@ export class Connection extends Alarm implements ResponseListener, Flushable, Pe
     if (this.#state !== 'open') return this.#state === 'closed' ? Infinity : (this.#endBy ?? Infinity);
     this.#settleFlushWaiters();
     const { heartbeat } = this.options;
-    if (heartbeat && !this.#blocked && !this.#outbox && now >= this.#lastWriteAt + heartbeat.intervalMs) {
+    if (heartbeat && !this.#blocked && !this.#hasBacklog && now >= this.#lastWriteAt + heartbeat.intervalMs) {
       const { text, byteLength } = commentOf(heartbeat);
       this.#write(text, byteLength);
     }
@@ -361,9 +377,9 @@ export class Connection extends Alarm implements ResponseListener, Flushable, Pe
     this.owner.onConnectionEnd(this, end, undefined);
   }
 
-  #openOutbox(): Outbox {
+  #openBacklog(): Backlog {
     const { maxBytes, overflow } = this.options.buffer;
-    return (this.#outbox ??= new Outbox(maxBytes, overflow));
+    return (this.#backlog ??= new Outbox(maxBytes, overflow));
   }
 
   #scheduleFlush(): void {
@@ -442,8 +458,8 @@ export class Connection extends Alarm implements ResponseListener, Flushable, Pe
 
   #close(): void {
     this.#state = 'closed';
-    this.#outbox?.discard();
-    this.#outbox = undefined;
+    this.#backlog?.discard();
+    this.#backlog = undefined;
     this.context.wheel.cancel(this);
     this.#settleFlushWaiters();
     this.context.onClosed(this);

@@ -39,6 +39,10 @@ export class Connections implements ConnectionContext {
     this.probe = new DeadPeerProbe(wheel, this, read, warn);
   }
 
+  get size(): number {
+    return this.#attached.size;
+  }
+
   [Symbol.iterator](): IterableIterator<Connection> {
     return this.#attached.values();
   }

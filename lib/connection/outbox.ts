@@ -1,22 +1,7 @@
-import { type EncodedEvent } from '../event/encode.js';
-import { heldBytes } from './held-bytes.js';
+import type { EncodedEvent } from '../event/encode.js';
 import type { OverflowPolicy } from '../options/options.js';
-
-/**
- * The most bytes of one write to a response, its chunk framing counted: Node tells of a write only when all of it has left, so the
- * movement of a slow reader shows in steps of this size.
- */
-export const MAX_WRITE_BYTES = 64 * 1024 - 16;
-
-/** A piece to write, and how many events leave with it. */
-export interface Slice {
-  readonly chunk: string | Buffer;
-  readonly byteLength: number;
-  readonly events: number;
-}
-
-/** What became of a pushed event: taken, with so many others dropped for it; refused; or more than the policy allows. */
-export type PushResult = number | 'dropped' | 'overflow';
+import { type Backlog, MAX_WRITE_BYTES, type PushResult, type Slice } from './backlog.js';
+import { heldBytes } from './held-bytes.js';
 
 /**
  * What waits for one connection, in order, within `maxBytes`:
@@ -25,7 +10,7 @@ export type PushResult = number | 'dropped' | 'overflow';
  *
  * Bytes count from `push` until `take` hands them out. An event that has begun to leave can't be dropped any more.
  */
-export class Outbox {
+export class Outbox implements Backlog {
   /** What leaves next; mostly it waits alone, and no array is made for it. */
   #first: EncodedEvent | undefined;
   #behind: EncodedEvent[] | undefined;
@@ -43,7 +28,6 @@ export class Outbox {
     private readonly overflow: OverflowPolicy,
   ) {}
 
-  /** Bytes that wait. */
   get bytes(): number {
     return this.#bytes;
   }
@@ -52,7 +36,6 @@ export class Outbox {
     return this.#bytes === 0;
   }
 
-  /** Whether there is room; for one event there always is when nothing waits before it. */
   fits(event: EncodedEvent): boolean {
     return this.#bytes + event.byteLength <= this.maxBytes || this.#bytes === 0;
   }
@@ -73,13 +56,11 @@ export class Outbox {
     }
   }
 
-  /** Appends beyond all limits: the library's own last words, which are few and small. */
   force(event: EncodedEvent): void {
     this.#spill();
     this.#append(event);
   }
 
-  /** Lets go of all that waits: nobody will take it. */
   discard(): void {
     this.#spill();
     for (let event = this.#shift(); event; event = this.#shift()) heldBytes.release(event);
@@ -88,7 +69,6 @@ export class Outbox {
     this.#bytes = 0;
   }
 
-  /** Hands out at most {@link MAX_WRITE_BYTES}: whole events joined, or a slice of one that is larger. */
   take(): Slice | undefined {
     if (this.#rest) return this.#takeRest(this.#rest);
     this.#spill();

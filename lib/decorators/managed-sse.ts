@@ -10,7 +10,7 @@ import { ManagedSseInterceptor } from '../request/managed-sse.interceptor.js';
 import { INTERCEPTORS_METADATA, RESPONSE_PASSTHROUGH_METADATA, ROUTE_ARGS_METADATA } from '../request/nest-metadata.js';
 import type { RouteHooks } from '../session/session-hooks.js';
 import type { SseSession } from '../session/sse-session.js';
-import type { CloseReason } from '../session/state.js';
+import type { CloseReason } from '../options/close-reasons.js';
 import type { SseSource } from '../source/sse-source.js';
 
 /** The hooks of a route; written as methods (no arrow functions), they have the controller as `this`. */

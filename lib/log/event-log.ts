@@ -58,3 +58,19 @@ export interface EventLog<E extends Loggable> {
   /** Calls a listener with every event that is appended from now on, in order. Returns what ends that. */
   follow(listener: (event: E, position: Position) => void): () => void;
 }
+
+/** A log that this process holds, so that what it is asked it answers at once. That of a session is one where the session runs. */
+export interface HeldLog<E extends Loggable> extends EventLog<E> {
+  append(event: E): Position;
+  read(after: Position, maxBytes: number): LogPage<E>;
+  tail(): Position;
+  trimmedUpTo(topic?: string): Position;
+  /** How many events it holds. */
+  readonly size: number;
+  /** Of these, on the wire. */
+  readonly bytes: number;
+  /** Trims the oldest event, whatever the limits: somebody needs its memory. */
+  dropOldest(): void;
+  /** Gives back all that it holds: nobody will read it any more. */
+  clear(): void;
+}

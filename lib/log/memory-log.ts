@@ -1,13 +1,15 @@
 import { TrimmedTopics } from './trimmed-topics.js';
-import type { EventLog, LogLimits, LogPage, Loggable, Position } from './event-log.js';
+import type { HeldLog, LogLimits, LogPage, Loggable, Position } from './event-log.js';
 
 /** Whom a log tells what it holds. */
 export interface LogAccount {
   hold(event: Loggable): void;
   release(event: Loggable): void;
+  /** An event was appended: if that is too much for all logs together, some of them have to give way. */
+  onAppended(): void;
 }
 
-const NO_ACCOUNT: LogAccount = { hold: () => undefined, release: () => undefined };
+const NO_ACCOUNT: LogAccount = { hold: () => undefined, release: () => undefined, onAppended: () => undefined };
 
 /** From so many free places at the front of the array on it is copied, if they are half of it: each append costs O(1) all the same. */
 const COMPACT_FROM = 1_024;
@@ -18,7 +20,7 @@ const COMPACT_FROM = 1_024;
  *     #events: [ free, free, | oldest kept, ..., newest ]
  *                            ^ #start, at the position #trimmed + 1
  */
-export class MemoryLog<E extends Loggable> implements EventLog<E> {
+export class MemoryLog<E extends Loggable> implements HeldLog<E> {
   #events: (E | undefined)[] = [];
   #start = 0;
   #trimmed: Position = 0;
@@ -37,17 +39,12 @@ export class MemoryLog<E extends Loggable> implements EventLog<E> {
     if (limits.maxAgeMs !== undefined) this.#times = [];
   }
 
-  /** Of the events that it holds, on the wire. */
   get bytes(): number {
     return this.#bytes;
   }
 
   get size(): number {
     return this.#events.length - this.#start;
-  }
-
-  get oldest(): Position {
-    return this.#trimmed + 1;
   }
 
   append(event: E): Position {
@@ -57,6 +54,7 @@ export class MemoryLog<E extends Loggable> implements EventLog<E> {
     this.account.hold(event);
     const { maxEvents = Infinity, maxBytes } = this.limits;
     while (this.size > 1 && (this.size > maxEvents || this.#bytes > maxBytes)) this.dropOldest();
+    this.account.onAppended();
     const position = this.tail();
     // a listener may stop to listen, or append in turn
     if (this.#listeners) for (const listener of [...this.#listeners]) listener(event, position);
@@ -98,7 +96,6 @@ export class MemoryLog<E extends Loggable> implements EventLog<E> {
     };
   }
 
-  /** Trims the oldest event, whatever the limits: somebody needs its memory. */
   dropOldest(): void {
     const event = this.#events[this.#start] as E;
     this.#events[this.#start] = undefined;
@@ -113,7 +110,6 @@ export class MemoryLog<E extends Loggable> implements EventLog<E> {
     this.#start = 0;
   }
 
-  /** Gives back what it holds: nobody will read it any more. */
   clear(): void {
     while (this.size > 0) this.dropOldest();
     this.#events = [];

@@ -51,7 +51,11 @@ export class LocalSessionManager extends SessionManager {
   broadcast(event: Sendable, filter?: SessionFilter): number {
     const sessions = filter === undefined ? [...this.registry] : this.#find(filter);
     const encode = encodePerReading(event);
-    const deliveries = sessions.map((session) => ({ session, encoded: encode(session.options) }));
+    const deliveries = sessions.map((session) => {
+      const encoded = encode(session.options);
+      session.refuseOwnId(encoded);
+      return { session, encoded };
+    });
     return deliveries.reduce((taken, { session, encoded }) => taken + Number(session.deliver(encoded) === 'accepted'), 0);
   }
 
@@ -63,12 +67,13 @@ export class LocalSessionManager extends SessionManager {
     return this.job.run();
   }
 
-  cancel(id: string): Promise<boolean> {
-    return Promise.resolve(this.registry.get(id)?.end('cancelled') ?? false);
+  async cancel(id: string): Promise<boolean> {
+    return this.registry.get(id)?.end('cancelled') ?? this.registry.directory.cancel(id);
   }
 
   async cancelAll(filter: SessionFilter): Promise<number> {
-    return this.#find(filter).filter((session) => session.end('cancelled')).length;
+    const here = this.#find(filter).filter((session) => session.end('cancelled')).length;
+    return here + (await this.registry.directory.cancelAll(filter));
   }
 
   #find(filter: SessionFilter): ManagedSession[] {

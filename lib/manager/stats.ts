@@ -1,6 +1,7 @@
 import type { CleanupReport } from '../session/cleanup.js';
 import type { SessionRegistry } from '../session/session-registry.js';
-import type { CloseReason, SessionState } from '../session/state.js';
+import type { CloseReason } from '../options/close-reasons.js';
+import type { SessionState } from '../session/state.js';
 
 /** A picture of an application's sessions, of this process. Counters run from the application's start. */
 export interface SessionStats {
@@ -14,6 +15,8 @@ export interface SessionStats {
   readonly events: { readonly sent: number; readonly dropped: number };
   /** `pending` waits now, in the sessions and in Node. */
   readonly bytes: { readonly sent: number; readonly pending: number };
+  /** Of sessions that can be resumed: how many that are over are remembered, and the bytes of memory that the logs of all take in this process. */
+  readonly resume: { readonly ended: number; readonly bytes: number };
   /**
    * How clients are noticed that vanished without a word: over HTTP/1.1 by the kernel's table of TCP connections, where that can be read
    * (Linux), over HTTP/2 by PING everywhere.
@@ -25,7 +28,7 @@ export interface SessionStats {
 
 export function takeStats(registry: SessionRegistry, lastCleanup: CleanupReport | undefined): SessionStats {
   const { totals } = registry;
-  const sessions = { connecting: 0, open: 0, closing: 0 };
+  const sessions = { connecting: 0, open: 0, detached: 0, closing: 0 };
   const events = { sent: totals.eventsSent, dropped: totals.eventsDropped };
   const bytes = { sent: totals.bytesSent, pending: 0 };
   let connections = 0;
@@ -45,6 +48,7 @@ export function takeStats(registry: SessionRegistry, lastCleanup: CleanupReport 
     rejected: totals.rejected,
     events,
     bytes,
+    resume: registry.directory.held,
     deadPeerProbe: { http1: registry.connections.probe.isAvailable ? 'tcp-table' : 'unavailable', http2: 'ping' },
     lastCleanup,
   };

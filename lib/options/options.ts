@@ -1,6 +1,7 @@
 import type { ExecutionContext } from '@nestjs/common';
 import type { SseEventInit } from '../event/sse-event.js';
 import type { SseSession } from '../session/sse-session.js';
+import type { CloseReason } from './close-reasons.js';
 
 export interface HeartbeatOptions {
   /** Milliseconds without a write after which a comment is written. Default 15,000. */
@@ -52,8 +53,23 @@ export interface AuthorizationOptions {
   expiresAt?: ((this: void, context: ExecutionContext) => number | undefined) | undefined;
 }
 
+/** A session that outlives its connections: clients come back to it and miss nothing. */
+export interface ResumeOptions {
+  /** Milliseconds that a session runs on without any client, before it ends as `client-disconnect`. Default 30,000. */
+  graceMs?: number | undefined;
+  /** How many events its log keeps. Default 20,000. */
+  maxEvents?: number | undefined;
+  /** How many bytes of events its log keeps, as they are on the wire. Default 8,388,608. An event that alone is larger is kept until the next. */
+  maxBytes?: number | undefined;
+  /** What happens when the last client has gone: the session runs on for `graceMs`, or ends at once. Default `'detach'`. */
+  onDisconnect?: 'detach' | 'cancel' | undefined;
+}
+
+/** Whether a client that comes back by itself to a session that has ended is stopped, once it has what it missed, or starts anew. */
+export type AfterEnd = 'stop' | 'restart';
+
 export interface LimitOptions {
-  /** Sessions at once, connecting ones counted too. Default `false`: no limit. Set on a route it counts that route's sessions, beside the module's limit; `false` on a route lifts that. */
+  /** Sessions at once, connecting and detached ones counted too. Default `false`: no limit. Set on a route it counts that route's sessions, beside the module's limit; `false` on a route lifts that. */
   maxConnections?: number | false | undefined;
   /** Sessions at once of one principal. Default `false`. Set on a route it counts the principal's sessions on that route, likewise. */
   maxPerPrincipal?: number | false | undefined;
@@ -114,12 +130,21 @@ export interface StreamOptions {
   principal?: ((this: void, context: ExecutionContext) => string | undefined) | undefined;
   /** What the application calls this run (the answer, not the chat), within its principal. An empty string is no key. */
   key?: ((this: void, context: ExecutionContext) => string | undefined) | undefined;
+  /** Whether clients come back to their sessions: an object, which may be empty, or `false`. Default `false`. See docs/resume.md. */
+  resume?: ResumeOptions | false | undefined;
+  /**
+   * With `resume`, per close reason, whether a client that comes back by itself after the end is stopped (by a 204) or starts anew. Default: `'stop'` after
+   * `complete`, `cancelled`, `evicted`, `error`, `timeout` and `idle-timeout`, `'restart'` after the others; `false`: always `'restart'`.
+   */
+  afterEnd?: Partial<Record<CloseReason, AfterEnd>> | false | undefined;
 }
 
 /** The options of `SseSessionModule.forRoot()`. */
 export interface SseSessionModuleOptions extends StreamOptions {
   /** How many bytes may wait in the whole process, in sessions and in Node; above it the sessions with most waiting end as `slow-client`. Default 268,435,456. */
   maxTotalBytes?: number | undefined;
+  /** How much memory the logs of all resumable sessions may take in the process, in bytes; above it the oldest ended ones go first. Default 268,435,456. */
+  resumeMaxTotalBytes?: number | undefined;
   /** The scheduled job that ends what all else missed. */
   cleanup?: CleanupOptions | undefined;
   /** How the application stops. */
@@ -163,5 +188,8 @@ export interface ResolvedRouteOptions {
   refusal: 'retry' | 'status';
   principal: ((context: ExecutionContext) => string | undefined) | undefined;
   key: ((context: ExecutionContext) => string | undefined) | undefined;
+  resume: Complete<ResumeOptions> | false;
+  /** Of all reasons, when `resume` is on. */
+  afterEnd: Record<CloseReason, AfterEnd>;
   finishMs: number;
 }

@@ -1,4 +1,5 @@
-import { AUTHORIZATION_DEFAULTS, DEFAULTS } from './defaults.js';
+import { CLOSE_REASONS } from './close-reasons.js';
+import { AUTHORIZATION_DEFAULTS, DEFAULTS, RESUME_DEFAULTS, STOPS_AFTER } from './defaults.js';
 import type {
   AuthorizationOptions,
   Complete,
@@ -7,6 +8,7 @@ import type {
   HeartbeatOptions,
   ResolvedLimit,
   ResolvedRouteOptions,
+  ResumeOptions,
   RouteOptions,
   ShutdownOptions,
   SseSessionModuleOptions,
@@ -18,6 +20,7 @@ import { MODULE_OWNER, checkModuleOptions, ownerOf, refuse } from './schema.js';
 export interface ResolvedModuleOptions {
   readonly given: SseSessionModuleOptions;
   readonly maxTotalBytes: number;
+  readonly resumeMaxTotalBytes: number;
   readonly cleanup: { intervalMs: number };
   readonly shutdown: Complete<ShutdownOptions>;
 }
@@ -54,6 +57,7 @@ export function resolveModuleOptions(given: SseSessionModuleOptions = {}): Resol
   const resolved = {
     given,
     maxTotalBytes: given.maxTotalBytes ?? DEFAULTS.maxTotalBytes,
+    resumeMaxTotalBytes: given.resumeMaxTotalBytes ?? DEFAULTS.resumeMaxTotalBytes,
     cleanup: merge(DEFAULTS.cleanup, given.cleanup),
     shutdown: merge(DEFAULTS.shutdown, given.shutdown),
   } as ResolvedModuleOptions;
@@ -63,7 +67,9 @@ export function resolveModuleOptions(given: SseSessionModuleOptions = {}): Resol
 
 export function resolveRouteOptions(module: ResolvedModuleOptions, route: RouteOptions, name: string): ResolvedRouteOptions {
   const resolved = mergeRoute(module, route);
-  checkTogether(resolved, module.shutdown, ownerOf(name));
+  const owner = ownerOf(name);
+  checkTogether(resolved, module.shutdown, owner);
+  checkEviction(resolved, owner);
   return resolved;
 }
 
@@ -85,8 +91,21 @@ function mergeRoute(module: ResolvedModuleOptions, route: RouteOptions): Resolve
     },
     principal: route.principal ?? outer.principal,
     key: route.key ?? outer.key,
+    resume: resume(outer.resume, route.resume),
+    afterEnd: afterEnd(outer.afterEnd, route.afterEnd),
     finishMs: route.shutdown?.finishMs ?? module.shutdown.finishMs,
   };
+}
+
+function resume(outer: StreamOptions['resume'], route: StreamOptions['resume']): ResolvedRouteOptions['resume'] {
+  const merged = mergeOrFalse<ResumeOptions>(false, outer, route);
+  return merged && merge(RESUME_DEFAULTS, merged);
+}
+
+function afterEnd(outer: StreamOptions['afterEnd'], route: StreamOptions['afterEnd']): ResolvedRouteOptions['afterEnd'] {
+  const stops = (route ?? outer) === false ? [] : STOPS_AFTER;
+  const defaults = Object.fromEntries(CLOSE_REASONS.map((reason) => [reason, stops.includes(reason) ? 'stop' : 'restart']));
+  return merge(defaults, outer || undefined, route || undefined);
 }
 
 function authorization(
@@ -98,23 +117,22 @@ function authorization(
 }
 
 /** What an option's own value does not tell. */
-function checkTogether(
-  { authorization, limits, finishMs }: ResolvedRouteOptions,
-  { timeoutMs }: Complete<ShutdownOptions>,
-  owner: string,
-): void {
+function checkTogether({ authorization, finishMs }: ResolvedRouteOptions, { timeoutMs }: Complete<ShutdownOptions>, owner: string): void {
   if (authorization && !authorization.revalidate && !authorization.expiresAt) {
     refuse({ owner, path: 'authorization' }, {}, 'at least one of revalidate and expiresAt, or false');
   }
-  // an evicted tab would come back by itself and evict in turn
-  if (limits.perPrincipalPolicy === 'evict-oldest') {
+  if (finishMs > timeoutMs) {
+    refuse({ owner, path: 'shutdown.finishMs' }, finishMs, `at most shutdown.timeoutMs (${timeoutMs}), as the shutdown ends then`);
+  }
+}
+
+/** Of routes alone, as each may have `resume` of its own. */
+function checkEviction({ limits, resume }: ResolvedRouteOptions, owner: string): void {
+  if (limits.perPrincipalPolicy === 'evict-oldest' && !resume) {
     refuse(
       { owner, path: 'limits.perPrincipalPolicy' },
       limits.perPrincipalPolicy,
-      "'reject', as eviction needs resume, which this version does not have: an evicted client comes back by itself",
+      "'reject', or resume to be on: without it an evicted client would come back by itself and evict in turn",
     );
-  }
-  if (finishMs > timeoutMs) {
-    refuse({ owner, path: 'shutdown.finishMs' }, finishMs, `at most shutdown.timeoutMs (${timeoutMs}), as the shutdown ends then`);
   }
 }

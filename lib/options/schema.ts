@@ -1,4 +1,5 @@
 import { SseSessionError, show } from '../errors.js';
+import { CLOSE_REASONS } from './close-reasons.js';
 
 /** Where a value stands, for messages: whose option (`SseSessionModule`, or the route), and its path (`buffer.maxBytes`). */
 export interface Place {
@@ -103,11 +104,14 @@ const STREAM: Shape = {
   refusal: oneOf('retry', 'status'),
   principal: aFunction,
   key: aFunction,
+  resume: orFalse(group({ graceMs: milliseconds(1), maxEvents: count, maxBytes: bytes, onDisconnect: oneOf('detach', 'cancel') })),
+  afterEnd: orFalse(group(Object.fromEntries(CLOSE_REASONS.map((reason) => [reason, oneOf('stop', 'restart')])))),
 };
 
 const MODULE: Shape = {
   ...STREAM,
   maxTotalBytes: bytes,
+  resumeMaxTotalBytes: bytes,
   cleanup: group({ intervalMs: milliseconds(1) }),
   shutdown: group({ timeoutMs: milliseconds(1), finishMs: milliseconds(0), retryJitterMs: milliseconds(0) }),
 };
@@ -123,6 +127,7 @@ const ROUTE: Shape = {
   onTimeout: hook,
   onError: hook,
   maxTotalBytes: ofTheModule,
+  resumeMaxTotalBytes: ofTheModule,
   cleanup: ofTheModule,
   shutdown: group({ finishMs: milliseconds(0), timeoutMs: ofTheModule, retryJitterMs: ofTheModule }),
 };

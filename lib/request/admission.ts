@@ -1,5 +1,6 @@
 import { http2Stream } from '../connection/http-response.js';
 import type { ResolvedRouteOptions } from '../options/options.js';
+import type { ManagedSession } from '../session/managed-session.js';
 import type { SessionRegistry } from '../session/session-registry.js';
 import type { Shutdown } from '../session/shutdown.js';
 import { type HttpExchange, isPipelined } from './http-exchange.js';
@@ -37,6 +38,17 @@ export class Admission {
     if (isReached(maxConnections.route, this.registry.countOfRoute(route))) return 'connections';
     if (maxPerSocket && isReached(maxPerSocket, this.#countOfSocket(exchange))) return 'socket';
     return this.#admitPrincipal(applicant);
+  }
+
+  /**
+   * Lets one more client come to a session that there is. That makes no session, and who comes back to one that has no client is always let in; more tabs than
+   * there may be sessions are not.
+   */
+  admitConnection(exchange: HttpExchange, { limits }: ResolvedRouteOptions, session: ManagedSession): Refusal | undefined {
+    const { maxConnections, maxPerSocket } = limits;
+    if (maxPerSocket && isReached(maxPerSocket, this.#countOfSocket(exchange))) return 'socket';
+    if (session.connections > 0 && isReached(maxConnections.process, this.registry.connections.size)) return 'connections';
+    return undefined;
   }
 
   #admitPrincipal({ options, principal, route }: Applicant): Refusal | undefined {

@@ -6,6 +6,8 @@ import { copyFastifyHeaders, type FastifyReplyLike } from './fastify-headers.js'
 interface FrameworkRequest {
   raw?: HttpPair['request'];
   ip?: string;
+  originalUrl?: string;
+  query?: Readonly<Record<string, unknown>>;
   route?: { path?: unknown };
   routeOptions?: { url?: string };
 }
@@ -29,6 +31,16 @@ export abstract class HttpExchange implements HttpPair {
 
   get remoteAddress(): string | undefined {
     return this.framework.ip ?? this.request.socket.remoteAddress;
+  }
+
+  /** The path that was asked for, without its query. */
+  get path(): string {
+    const url = this.framework.originalUrl ?? this.request.url ?? '';
+    return url.split('?', 1)[0] as string;
+  }
+
+  get query(): Readonly<Record<string, unknown>> {
+    return this.framework.query ?? {};
   }
 
   /** The path pattern, with prefix and version, such as `/chat/:id/stream`. */

@@ -1,4 +1,6 @@
 import type { IncomingHttpHeaders } from 'node:http';
+import { parseResumeId } from '../resume/resume-id.js';
+import type { ManagedSession } from '../session/managed-session.js';
 
 /**
  * The id that a client came back with: the `Last-Event-ID` header (WHATWG HTML, 9.2.4), else the query parameter `lastEventId`, as a
@@ -18,4 +20,14 @@ function decodeUtf8(header: string): string {
     // not UTF-8, so it is what Node made of it
     return header;
   }
+}
+
+/** The same for a handler, which is not told the ids of its resumable session: to come back by them is the library's business. */
+export function lastEventIdFor(
+  session: ManagedSession | undefined,
+  headers: IncomingHttpHeaders,
+  query: Readonly<Record<string, unknown>>,
+): string | undefined {
+  const id = lastEventIdOf(headers, query);
+  return id !== undefined && session?.options.resume && parseResumeId(id) ? undefined : id;
 }

@@ -1,3 +1,4 @@
+import { AsyncResource } from 'node:async_hooks';
 import {
   type CallHandler,
   type ExecutionContext,
@@ -8,20 +9,27 @@ import {
   type NestInterceptor,
   NotAcceptableException,
   Optional,
+  type Type,
   UnauthorizedException,
 } from '@nestjs/common';
 import { HttpAdapterHost } from '@nestjs/core';
-import { Observable, type Subscriber, defer, finalize, of, throwError } from 'rxjs';
+import { Observable, type Subscriber, defer, finalize, from, mergeMap, of, throwError } from 'rxjs';
 import { HttpResponse, http2Stream, sendHead } from '../connection/http-response.js';
 import { SseSessionError, describeError, disown, show, stackOf } from '../errors.js';
 import type { AuthorizationOptions } from '../options/options.js';
+import type { ResetReason } from '../resume/reset.js';
+import { sendRest } from '../resume/rest.js';
 import { ManagedSession } from '../session/managed-session.js';
+import { retryLine } from '../session/retry-line.js';
+import type { SessionIdentity } from '../session/session-context.js';
 import { acceptsEventStream } from './accept.js';
 import type { Refusal } from './admission.js';
 import { bindSession, sessionOf } from './current-run.js';
 import { type HttpExchange, httpExchange } from './http-exchange.js';
-import { refusalError, refuseAsStream, retryAfterMs } from './refuse.js';
+import { lastEventIdOf } from './last-event-id.js';
+import { refusalError, refuseAsStream, retryAfterMs, stopReconnecting } from './refuse.js';
 import { RequestRuntime } from './request-runtime.js';
+import { type Return, findReturn } from './returning.js';
 import type { ManagedRoute } from './route-table.js';
 
 const AUTHORIZATION_ENDED = 'The authorization has ended';
@@ -50,7 +58,7 @@ export class ManagedSseInterceptor implements NestInterceptor {
     return defer(() => this.#admit(runtime, context, exchange, next)).pipe(finalize(() => runtime.unanswered.watch(exchange, httpAdapter)));
   }
 
-  /** One synchronous step from the look at the limits to the session that counts: nobody else is admitted in between. */
+  /** Who asks for what. */
   #admit(runtime: RequestRuntime, context: ExecutionContext, exchange: HttpExchange, next: CallHandler): Observable<undefined> {
     // perhaps an outer interceptor tries again
     runtime.unanswered.forget(exchange);
@@ -66,28 +74,107 @@ export class ManagedSseInterceptor implements NestInterceptor {
     refuseSecondSession(exchange, name);
     const closed = runtime.admission.closedTo(exchange);
     if (closed) return this.#reject(runtime, exchange, route, closed);
-    const principal = identify('principal', options.principal, context, name);
     // not spread from the route: V8 would give each such object a shape of its own, 290 bytes
     const identity = {
       route: name,
       options,
       hooks: route.hooks,
-      principal,
+      principal: identify('principal', options.principal, context, name),
       key: identify('key', options.key, context, name),
       remoteAddress: exchange.remoteAddress,
+      path: options.resume ? exchange.path : undefined,
       authorizedUntil: options.authorization ? expiryOf(options.authorization, context, name) : undefined,
     };
     if (identity.authorizedUntil !== undefined && identity.authorizedUntil <= Date.now()) {
       throw runtime.registry.rejected(new UnauthorizedException(AUTHORIZATION_ENDED));
     }
-    const refusal = runtime.admission.admit({ exchange, options, principal, route: name });
+    const request = { runtime, exchange, route, identity, controllerClass: context.getClass(), next };
+    if (!options.resume) return this.#start(request, undefined);
+    const found = findReturn(runtime.registry.directory, identity, lastEventIdOf(headers, exchange.query));
+    return found instanceof Promise ? from(found).pipe(mergeMap((known) => this.#receive(request, known))) : this.#receive(request, found);
+  }
+
+  /** A client of a resumable route: perhaps it comes back. */
+  #receive(request: ManagedRequest, found: Return): Observable<undefined> {
+    const { runtime, exchange, route } = request;
+    switch (found.to) {
+      case 'nothing':
+        stopReconnecting(exchange);
+        return of(undefined);
+      case 'rest':
+        return this.#respond(request, (response) => {
+          const { registry } = runtime;
+          sendRest(
+            response,
+            found.log,
+            found.after,
+            route.options,
+            registry.connections,
+            retryLine(route.options.retryMs, registry.random),
+          );
+        });
+      case 'session': {
+        const session = runtime.registry.get(found.log.sessionId);
+        if (session) return this.#join(request, session, found);
+        return this.#start(request, found.reset ?? 'unknown');
+      }
+      case 'start':
+        return this.#start(request, found.reset);
+    }
+  }
+
+  /** One more client for a session that there is; while that has not opened, the client waits with the first. */
+  #join(
+    request: ManagedRequest,
+    session: ManagedSession,
+    { after, reset }: { after: number; reset?: ResetReason | undefined },
+  ): Observable<undefined> {
+    const { runtime, exchange, route, identity } = request;
+    const refusal = runtime.admission.admitConnection(exchange, route.options, session);
     if (refusal) return this.#reject(runtime, exchange, route, refusal);
-    const controller = runtime.controllers.find(context.getClass());
+    const attach = this.#respond(request, (response) => {
+      bindSession(exchange.reply, session);
+      session.attach(response, { after, reset, authorizedUntil: identity.authorizedUntil });
+    });
+    if (session.state !== 'connecting') return attach;
     return new Observable<undefined>((subscriber) => {
-      const stream = http2Stream(exchange.response);
-      const response = new HttpResponse(exchange, stream && runtime.http2Connections.carry(stream));
-      const session = new ManagedSession(runtime.registry, identity, response, (settled) =>
-        this.#settle(settled, runtime, exchange, route, subscriber),
+      // in the context of this request, not of the session's
+      const onSettled = AsyncResource.bind(() => {
+        if (subscriber.closed) return;
+        if (session.isResumable) attach.subscribe(subscriber);
+        else if (session.closeReason === undefined || session.closeReason === 'client-disconnect') {
+          defer(() => this.#start(request, reset)).subscribe(subscriber);
+        } else this.#settle(session, runtime, exchange, route, subscriber);
+      });
+      session.whenSettled(onSettled);
+    });
+  }
+
+  #respond({ runtime, exchange }: ManagedRequest, send: (response: HttpResponse) => void): Observable<undefined> {
+    return new Observable<undefined>((subscriber) => {
+      const response = responseOf(runtime, exchange);
+      if (response.isGone) exchange.hijack();
+      else send(response);
+      subscriber.next(undefined);
+      subscriber.complete();
+    });
+  }
+
+  /** A session of its own: one synchronous step from the look at the limits to the session that counts, so that nobody else is admitted in between. */
+  #start(
+    { runtime, exchange, route, identity, controllerClass, next }: ManagedRequest,
+    reset: ResetReason | undefined,
+  ): Observable<undefined> {
+    const refusal = runtime.admission.admit({ exchange, options: route.options, principal: identity.principal, route: identity.route });
+    if (refusal) return this.#reject(runtime, exchange, route, refusal);
+    const controller = runtime.controllers.find(controllerClass);
+    return new Observable<undefined>((subscriber) => {
+      const session = new ManagedSession(
+        runtime.registry,
+        identity,
+        responseOf(runtime, exchange),
+        (settled) => this.#settle(settled, runtime, exchange, route, subscriber),
+        reset,
       );
       session.controller = controller;
       session.isDirect = route.isDirect;
@@ -140,10 +227,9 @@ export class ManagedSseInterceptor implements NestInterceptor {
       case 'shutdown':
         defer(() => this.#refuse(runtime, exchange, route, 'shutdown', refusalError('shutdown'))).subscribe(subscriber);
         return;
-      case 'client-disconnect':
-        exchange.hijack();
-        break;
       default:
+        // nobody is there to be answered
+        if (session.openedAt === undefined) exchange.hijack();
         break;
     }
     subscriber.next(undefined);
@@ -177,6 +263,21 @@ export class ManagedSseInterceptor implements NestInterceptor {
     this.adapterHost.httpAdapter.setHeader(exchange.reply, 'Retry-After', String(Math.ceil(retryMs / 1000)));
     return throwError(() => error);
   }
+}
+
+/** A request for a managed route, once it is known who asks. */
+interface ManagedRequest {
+  readonly runtime: RequestRuntime;
+  readonly exchange: HttpExchange;
+  readonly route: ManagedRoute;
+  readonly identity: SessionIdentity;
+  readonly controllerClass: Type;
+  readonly next: CallHandler;
+}
+
+function responseOf({ http2Connections }: RequestRuntime, exchange: HttpExchange): HttpResponse {
+  const stream = http2Stream(exchange.response);
+  return new HttpResponse(exchange, stream && http2Connections.carry(stream));
 }
 
 function moduleMissing(context: ExecutionContext): SseSessionError {

@@ -39,3 +39,13 @@ export function refuseAsStream(exchange: HttpExchange, options: ResolvedRouteOpt
   exchange.response.end(`retry: ${retryMs}\n\n`);
   return true;
 }
+
+/** Tells an `EventSource` that it has everything, after which it is quiet (WHATWG HTML, 9.2.3: any status but 200 fails the connection; 204 is meant for it). */
+export function stopReconnecting(exchange: HttpExchange): void {
+  const { response } = exchange;
+  exchange.applyHeaders();
+  for (const name of ['Content-Length', 'Content-Encoding', 'Content-Type']) response.removeHeader(name);
+  response.writeHead(HttpStatus.NO_CONTENT, { 'Cache-Control': 'no-store' });
+  exchange.hijack();
+  response.end();
+}

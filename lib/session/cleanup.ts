@@ -1,5 +1,5 @@
 import type { SessionRegistry } from './session-registry.js';
-import type { CloseReason } from './state.js';
+import type { CloseReason } from '../options/close-reasons.js';
 
 /** What a run of the cleanup job did. */
 export interface CleanupReport {
@@ -23,7 +23,7 @@ export class Cleanup {
   constructor(private readonly registry: SessionRegistry) {}
 
   run(): CleanupReport {
-    const { clock, hookRunner, producers, logger } = this.registry;
+    const { clock, directory, hookRunner, producers, logger } = this.registry;
     const start = clock.now();
     const at = Date.now();
     const sessions = [...this.registry];
@@ -37,6 +37,7 @@ export class Cleanup {
     if (Object.keys(ended).length > 0) {
       logger.warn(`The cleanup job ended sessions that their own timers and sockets had missed: ${JSON.stringify(ended)}`);
     }
+    directory.expire();
     hookRunner.reportHanging();
     producers.report();
     this.last = { at, durationMs: clock.now() - start, examined: sessions.length, ended };

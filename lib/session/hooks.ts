@@ -1,6 +1,6 @@
 import { describeError, stackOf } from '../errors.js';
 import type { SessionLogger } from './safe-logger.js';
-import type { CloseReason } from './state.js';
+import type { CloseReason } from '../options/close-reasons.js';
 import { Stragglers, type StragglerKind } from './stragglers.js';
 import type { CompletionCallback, ErrorCallback, OpenCallback, SseSession, TimeoutCallback } from './sse-session.js';
 

@@ -3,9 +3,10 @@ import { type EncodedEvent, encode } from '../event/encode.js';
 import { readEvent } from '../event/read-event.js';
 import type { ResolvedRouteOptions } from '../options/options.js';
 import type { SessionLogger } from './safe-logger.js';
+import { ownId } from './session-errors.js';
 import type { SseSession } from './sse-session.js';
 
-type Options = Pick<ResolvedRouteOptions, 'errorEvent' | 'endEvent' | 'serializer'>;
+type Options = Pick<ResolvedRouteOptions, 'errorEvent' | 'endEvent' | 'serializer' | 'resume'>;
 
 /** What a client is told at an end that can still be written: what failed, and that it is over. */
 export function lastEvents(session: SseSession, options: Options, logger: SessionLogger): EncodedEvent[] {
@@ -14,11 +15,14 @@ export function lastEvents(session: SseSession, options: Options, logger: Sessio
   return events;
 }
 
-function errorEvent(session: SseSession, { errorEvent: factory, serializer }: Options, logger: SessionLogger): EncodedEvent[] {
+function errorEvent(session: SseSession, { errorEvent: factory, serializer, resume }: Options, logger: SessionLogger): EncodedEvent[] {
   if (factory === false) return [];
   try {
     const event = factory(session.error, session);
-    return event === null ? [] : [readEvent(event, { emit: 'event', serializer })];
+    if (event === null) return [];
+    const encoded = readEvent(event, { emit: 'event', serializer });
+    if (encoded.hasId && resume) throw ownId(session);
+    return [encoded];
   } catch (failure) {
     logger.error(`The errorEvent of session ${session.id} (${session.route}) failed: ${describeError(failure)}`, stackOf(failure));
     return [encode({ type: 'error', data: 'Internal server error' })];

@@ -5,17 +5,19 @@ import type { ResolvedRouteOptions } from '../options/options.js';
 const LIFETIME_JITTER = 0.1;
 
 /**
- * How long a session may live, how long it is authorised, and how long it may be idle. Kept on the monotonic clock; shown in epoch milliseconds, by where the wall
+ * How long a session may live, how long it is authorised, how long it may be without a client, and how long idle. Kept on the monotonic clock; shown in epoch milliseconds, by where the wall
  * clock stood when the session was created.
  */
 export class Lifetime {
   readonly #endsAt: number;
   /** Not Infinity when there is no end: V8 gives a field that holds such a number 16 bytes of its own. */
-  readonly #authorizedUntil: number | undefined;
+  #authorizedUntil: number | undefined;
   readonly #wallClockOffset: number;
   #lastActivityAt: number;
   /** While it is connecting only the lifetime counts. */
   #isOpen = false;
+  /** By when a client must have come back. */
+  #graceEndsAt: number | undefined;
 
   constructor(
     private readonly clock: Clock,
@@ -26,8 +28,13 @@ export class Lifetime {
     const now = clock.now();
     this.#lastActivityAt = now;
     this.#wallClockOffset = Date.now() - now;
-    this.#authorizedUntil = authorizedUntil === undefined ? undefined : authorizedUntil - this.#wallClockOffset;
+    this.authorize(authorizedUntil);
     this.#endsAt = options.timeoutMs === false ? Infinity : now + options.timeoutMs * (1 - LIFETIME_JITTER * random());
+  }
+
+  /** Until when it is authorised, in epoch milliseconds: asked again when a client comes back. */
+  authorize(until: number | undefined): void {
+    this.#authorizedUntil = until === undefined ? undefined : until - this.#wallClockOffset;
   }
 
   get expiresAt(): number | undefined {
@@ -50,15 +57,25 @@ export class Lifetime {
     this.#isOpen = true;
   }
 
+  /** No client is there any more, and one must come back within so many milliseconds. */
+  detach(graceMs: number): void {
+    this.#graceEndsAt = this.clock.now() + graceMs;
+  }
+
+  attach(): void {
+    this.#graceEndsAt = undefined;
+  }
+
   /** When to look again, by the clock. */
   get deadline(): number {
-    return Math.min(this.#endsAt, this.#authorizedUntil ?? Infinity, this.#idleAt);
+    return Math.min(this.#endsAt, this.#authorizedUntil ?? Infinity, this.#graceEndsAt ?? Infinity, this.#idleAt);
   }
 
   /** The deadline that has passed, if one has. */
-  passed(now: number): 'unauthorized' | 'timeout' | 'idle-timeout' | undefined {
+  passed(now: number): 'unauthorized' | 'timeout' | 'client-disconnect' | 'idle-timeout' | undefined {
     if (this.#authorizedUntil !== undefined && now >= this.#authorizedUntil) return 'unauthorized';
     if (now >= this.#endsAt) return 'timeout';
+    if (this.#graceEndsAt !== undefined && now >= this.#graceEndsAt) return 'client-disconnect';
     return now >= this.#idleAt ? 'idle-timeout' : undefined;
   }
 

@@ -3,11 +3,17 @@ import type { Observable } from 'rxjs';
 import { Alarm } from '../clock/timer-wheel.js';
 import type { ConnectionEnd } from '../connection/connection-end.js';
 import { Connection, type ConnectionOwner } from '../connection/connection.js';
+import type { Outlet } from '../connection/outlet.js';
 import type { ResponseStream } from '../connection/response-stream.js';
 import { SseSessionError, describeError, stackOf } from '../errors.js';
 import { type EncodedEvent, encodeComment } from '../event/encode.js';
 import { isHttpException } from '../options/error-message.js';
 import { readEvent } from '../event/read-event.js';
+import type { CloseReason } from '../options/close-reasons.js';
+import type { Position } from '../log/event-log.js';
+import { type OutletOwner, ResumableOutlet } from '../resume/resumable-outlet.js';
+import type { ResetReason } from '../resume/reset.js';
+import { numbersItself } from '../source/paced-source.js';
 import type { SseSource } from '../source/sse-source.js';
 import { lastEvents } from './last-events.js';
 import { Lifetime } from './lifetime.js';
@@ -15,13 +21,14 @@ import {
   abandoned,
   abortReason,
   answeredElsewhere,
-  deadPeer,
   endedBeforeFlush,
-  endedElsewhere,
+  lossOf,
   overflowed,
+  ownId,
   refusedValue,
   slowClient,
 } from './session-errors.js';
+import { retryLine } from './retry-line.js';
 import { Revalidation } from './revalidation.js';
 import { type HookedSession, type RouteHooks, addHook, runHooks } from './session-hooks.js';
 import type { HookTable } from './hooks.js';
@@ -36,12 +43,27 @@ import {
   SseSession,
   type TimeoutCallback,
 } from './sse-session.js';
-import { type CloseReason, type SessionState, afterConnectionEnd, canGo, hooksOf, isAbrupt, opensFirst } from './state.js';
+import { type SessionState, afterConnectionEnd, canGo, hooksOf, isAbrupt, opensFirst, reasonOf } from './state.js';
 
-/** Up to a half on top of the retry, so that clients that were cut together do not come back together. */
-const RETRY_JITTER = 0.5;
+/** How a client comes to a session that there is already. */
+export interface Attachment {
+  /** What it has. */
+  readonly after: Position;
+  /** Why it may have missed something. */
+  readonly reset: ResetReason | undefined;
+  /** When its authorisation ends, in epoch milliseconds. */
+  readonly authorizedUntil: number | undefined;
+}
 
-/** Who waits for a session to open: called once, when it is open or has ended before. */
+/** What goes out with the end of a session. */
+export interface LastWords {
+  /** Written before what waits: it takes effect line by line. */
+  readonly retry?: EncodedEvent;
+  /** Its clients are to come back, and start anew. */
+  readonly reconnect?: boolean;
+}
+
+/** Who waits for a session to open: called once, when it is open, has lost its client or has ended before. */
 export type SettledListener = (session: ManagedSession) => void;
 
 /** On its own, as the session extends a class already. */
@@ -59,7 +81,7 @@ class SessionAlarm extends Alarm {
  * The one implementation of {@link SseSession}: the state, the timers, the source, the hooks and the connection of one run, and the order
  * in which they end. Everything that ends a session goes through {@link end}.
  */
-export class ManagedSession extends SseSession implements ConnectionOwner, SourceReader, HookedSession {
+export class ManagedSession extends SseSession implements ConnectionOwner, OutletOwner, SourceReader, HookedSession {
   readonly id = sessionId();
   state: SessionState = 'connecting';
   closeReason: CloseReason | undefined;
@@ -72,7 +94,9 @@ export class ManagedSession extends SseSession implements ConnectionOwner, Sourc
   isDirect = false;
   ownHooks: HookTable | undefined;
 
-  readonly #connection: Connection;
+  readonly #outlet: Outlet;
+  /** The same, when clients can come back to it. */
+  #resumable: ResumableOutlet | undefined;
   readonly #source: SourceRun;
   readonly #alarm = new SessionAlarm(this);
   readonly #lifetime: Lifetime;
@@ -89,6 +113,8 @@ export class ManagedSession extends SseSession implements ConnectionOwner, Sourc
     private readonly identity: SessionIdentity,
     response: ResponseStream,
     onSettled: SettledListener,
+    /** Why its client, which has come back, may have missed something. */
+    reset?: ResetReason,
   ) {
     super();
     this.#onSettled = onSettled;
@@ -98,14 +124,15 @@ export class ManagedSession extends SseSession implements ConnectionOwner, Sourc
     if (authorization && authorization.revalidate) {
       this.#revalidation = new Revalidation(this, authorization, (error) => this.#refuseFurther(error));
     }
-    this.#connection = new Connection(this, context.connections, identity.options, response);
+    this.#resumable = this.#openLog(response, reset);
+    this.#outlet = this.#resumable ?? new Connection(this, context.connections, identity.options, response);
   }
 
   /** Makes the session one of the application's, and begins to watch its client. */
   start(): void {
     this.context.onCreated(this);
     this.context.wheel.set(this.#alarm, this.#deadline);
-    this.#connection.attach();
+    this.#outlet.attach();
   }
 
   get key(): string | undefined {
@@ -141,23 +168,28 @@ export class ManagedSession extends SseSession implements ConnectionOwner, Sourc
   }
 
   get connections(): number {
-    return this.#connection.isClosed ? 0 : 1;
+    return this.#outlet.connections;
   }
 
   get eventsSent(): number {
-    return this.#connection.eventsSent;
+    return this.#outlet.eventsSent;
   }
 
   get eventsDropped(): number {
-    return this.#connection.eventsDropped;
+    return this.#outlet.eventsDropped;
   }
 
   get bytesSent(): number {
-    return this.#connection.bytesSent;
+    return this.#outlet.bytesSent;
   }
 
   get pendingBytes(): number {
-    return this.#connection.pendingBytes;
+    return this.#outlet.pendingBytes;
+  }
+
+  /** Whether a client may come to it, or come back. */
+  get isResumable(): boolean {
+    return this.#resumable !== undefined && !this.#hasEnded;
   }
 
   get data(): Record<string, unknown> {
@@ -196,8 +228,9 @@ export class ManagedSession extends SseSession implements ConnectionOwner, Sourc
   /** Sends what is encoded already. */
   deliver(event: EncodedEvent): SendResult {
     if (this.#hasEnded) return 'closed';
+    this.refuseOwnId(event);
     if (event.committed) this.#lifetime.touch();
-    const result = this.#connection.push(event);
+    const result = this.#outlet.push(event);
     if (result === 'overflow') {
       this.end('slow-client', overflowed(this, this.identity.options.buffer.maxBytes));
       return 'closed';
@@ -208,10 +241,15 @@ export class ManagedSession extends SseSession implements ConnectionOwner, Sourc
     return result === 'dropped' ? 'dropped' : 'accepted';
   }
 
+  /** @throws SseSessionError `INVALID_EVENT` for an event with an id, when the session gives its own */
+  refuseOwnId({ hasId }: EncodedEvent): void {
+    if (hasId && this.#resumable) throw ownId(this);
+  }
+
   async flushed(): Promise<void> {
     // nothing leaves before the headers, and whoever waits for it means it to
     this.open();
-    if (!this.#hasEnded) await this.#connection.flushed();
+    if (!this.#hasEnded) await this.#outlet.flushed();
     if (this.#hasEnded) throw endedBeforeFlush(this);
   }
 
@@ -219,8 +257,8 @@ export class ManagedSession extends SseSession implements ConnectionOwner, Sourc
     this.end('complete');
   }
 
-  close(): void {
-    this.end('cancelled');
+  close(options: { reconnect?: boolean } = {}): void {
+    this.end('cancelled', undefined, { reconnect: options.reconnect === true });
   }
 
   // --- source ---------------------------------------------------------------------------------------------------------------------
@@ -240,6 +278,7 @@ export class ManagedSession extends SseSession implements ConnectionOwner, Sourc
    * @throws SseSessionError `INVALID_SOURCE`
    */
   adopt(returned: SseSource): Observable<unknown> {
+    if (numbersItself(returned)) this.#giveUpLog();
     return this.#source.adopt(returned);
   }
 
@@ -261,11 +300,11 @@ export class ManagedSession extends SseSession implements ConnectionOwner, Sourc
   }
 
   get isReady(): boolean {
-    return this.#connection.isReady;
+    return this.#outlet.isReady;
   }
 
   tellWhenReady(): void {
-    this.#connection.tellWhenReady();
+    this.#outlet.tellWhenReady();
   }
 
   onReady(): void {
@@ -292,51 +331,69 @@ export class ManagedSession extends SseSession implements ConnectionOwner, Sourc
 
   // --- life -----------------------------------------------------------------------------------------------------------------------
 
-  /** Sends the headers and what waits. Does nothing unless the session is still connecting. */
+  /** Sends the headers and what waits. Does nothing unless a response waits for it. */
   open(): void {
-    if (!canGo(this.state, 'open') || this.#connection.isOpening) return;
-    if (this.#connection.isGone) {
+    if (!canGo(this.state, 'open') || !this.#outlet.isWaiting) return;
+    if (this.#outlet.isGone) {
       this.end('client-disconnect');
       return;
     }
-    if (this.#connection.isAnswered) {
+    if (this.#outlet.isAnswered) {
       this.fail(answeredElsewhere(this));
       return;
     }
     try {
-      this.#connection.sendHead();
+      this.#outlet.sendHead();
     } catch (error) {
       // a header that Node refuses, or an `on-headers` hook that threw: the framework can still answer
       this.fail(error);
       return;
     }
     // what hooks of the head do may have ended it
+    if (!this.#hasEnded) this.#begin();
+  }
+
+  /** Calls `listener` once the session is connecting no longer: it is open, has lost its client or has ended. */
+  whenSettled(listener: SettledListener): void {
+    const others = this.#onSettled;
+    this.#onSettled = (session) => {
+      others?.(session);
+      listener(session);
+    };
+  }
+
+  /**
+   * A client has come, or come back: it gets what the log has after its position, and what is sent from now on.
+   * Throws what Node, or an `on-headers` hook, has against its headers; then the framework can still answer.
+   */
+  attach(response: ResponseStream, { after, reset, authorizedUntil }: Attachment): void {
+    const outlet = this.#resumable;
+    if (!outlet) throw new Error('Nobody can come back to this session');
+    if (reset === undefined && after > 0) outlet.onKnown();
+    outlet.add(response, after, reset);
+    outlet.attach();
+    // it has left already
+    if (!outlet.isWaiting) return;
+    try {
+      outlet.sendHead();
+    } catch (error) {
+      outlet.releaseWaiting();
+      throw error;
+    }
     if (this.#hasEnded) return;
-    this.#go('open');
-    this.#lifetime.open();
-    this.#revalidation?.open(this.context.clock.now());
-    this.context.wheel.set(this.#alarm, this.#deadline);
-    this.#connection.start(this.#openingLines());
-    // a response that failed at its first write has ended the session
-    if (this.#isClosed) return;
-    this.openedAt = this.#lifetime.lastActivityAt;
-    // before the hooks, as one of them may end the session at once
-    this.context.onOpened(this);
-    this.#scope.runInAsyncScope(() => {
-      this.#settle();
-      runHooks('open', this, this.context);
-    });
+    this.#lifetime.authorize(authorizedUntil);
+    this.#lifetime.attach();
+    if (this.openedAt === undefined) this.#begin();
+    else this.#resume(outlet);
   }
 
   /**
    * Ends the session; the first reason stands. Aborts the signal and stops the source at once; what waits is still written unless the
    * client is gone or has stalled; hooks run when the response is over.
-   *
-   * @param lastWords written after what waits, before the `endEvent`
    */
-  end(reason: CloseReason, error?: unknown, lastWords: EncodedEvent[] = []): boolean {
+  end(reason: CloseReason, error?: unknown, lastWords: LastWords = {}): boolean {
     if (this.#hasEnded) return false;
-    if (this.#connection.isOpening) {
+    if (this.#outlet.isOpening) {
       // middleware ends it while the headers go out: as soon as they have
       queueMicrotask(() => this.end(reason, error, lastWords));
       return true;
@@ -349,16 +406,18 @@ export class ManagedSession extends SseSession implements ConnectionOwner, Sourc
     this.closeReason = reason;
     this.error = error;
     if (reason === 'error') this.#logError(error);
-    if (isAbrupt(reason) || this.#connection.isClosed) {
-      this.#connection.destroy();
+    if (isAbrupt(reason) || this.#outlet.isClosed) {
+      this.#endLog(lastWords);
+      this.#outlet.destroy();
       this.#closed();
       return true;
     }
     this.#go('closing');
     this.context.wheel.cancel(this.#alarm);
     this.#stopProducing();
-    this.#connection.end(
-      [...lastWords, ...lastEvents(this, this.identity.options, this.context.logger)],
+    this.#endLog(lastWords);
+    this.#outlet.end(
+      [...(lastWords.retry ? [lastWords.retry] : []), ...this.#lastEvents(lastWords)],
       this.context.closingMs(this),
       this.context.isStopping,
     );
@@ -368,8 +427,8 @@ export class ManagedSession extends SseSession implements ConnectionOwner, Sourc
   /** Cuts a session that is still writing its last, or ends it. */
   cut(reason: CloseReason): void {
     if (this.state === 'closing') {
-      this.#connection.destroy();
-      this.onConnectionEnd(this.#connection, 'stalled');
+      this.#outlet.destroy();
+      this.#finish('stalled');
     } else {
       this.end(reason);
     }
@@ -383,7 +442,7 @@ export class ManagedSession extends SseSession implements ConnectionOwner, Sourc
 
   /** Ends the session if any of its deadlines has passed or its client is gone; for the cleanup job. */
   check(now: number): void {
-    this.#connection.check(now);
+    this.#outlet.check(now);
     if (!this.#hasEnded) this.onAlarm(now);
   }
 
@@ -395,23 +454,31 @@ export class ManagedSession extends SseSession implements ConnectionOwner, Sourc
   }
 
   onConnectionEnd(_connection: Connection, end: ConnectionEnd, error?: Error): void {
-    if (this.state === 'closing') {
-      const reason = this.closeReason as CloseReason;
-      this.closeReason = afterConnectionEnd(reason, end);
-      if (this.closeReason !== reason)
-        this.error = this.closeReason === 'slow-client' ? slowClient(this, 'it did not take the rest in time') : error;
-      this.#closed();
-    } else if (end === 'finished') {
-      this.end('error', endedElsewhere(this));
-    } else if (end === 'stalled') {
-      this.end('slow-client', slowClient(this, `nothing moved for ${this.identity.options.buffer.stallTimeoutMs} ms`));
-    } else if (end === 'crowded-out') {
-      this.end('slow-client', slowClient(this, 'more than maxTotalBytes wait in the process, and much of that for it'));
-    } else if (end === 'dead') {
-      this.end('dead-peer', deadPeer(this, this.identity.options.deadPeer));
-    } else {
-      this.end('client-disconnect', error);
+    if (this.state === 'closing') this.#finish(end, error);
+    else this.#lose(end, error);
+  }
+
+  onDetached(end: ConnectionEnd, error: Error | undefined, isLast: boolean): void {
+    if (this.#hasEnded || this.state === 'detached') return;
+    if (!isLast) {
+      this.context.onDetached(this, reasonOf(end), error);
+      return;
     }
+    const { resume } = this.options;
+    if (!this.#canComeBack || !resume || resume.onDisconnect === 'cancel') {
+      this.#lose(end, error);
+      return;
+    }
+    this.#go('detached');
+    this.#lifetime.detach(resume.graceMs);
+    this.context.wheel.set(this.#alarm, this.#deadline);
+    this.#resumable?.onDetached();
+    this.context.onDetached(this, reasonOf(end), error);
+    this.#scope.runInAsyncScope(() => this.#settle());
+  }
+
+  onAllEnded(): void {
+    this.#closed();
   }
 
   onOpen(callback: OpenCallback): void {
@@ -436,6 +503,87 @@ export class ManagedSession extends SseSession implements ConnectionOwner, Sourc
     this.state = to;
   }
 
+  /** The end has been written, or could not be. */
+  #finish(end: ConnectionEnd, error?: Error): void {
+    const reason = this.closeReason as CloseReason;
+    // what a client of a log has not read stays there for it
+    if (!this.#resumable) this.closeReason = afterConnectionEnd(reason, end);
+    if (this.closeReason !== reason)
+      this.error = this.closeReason === 'slow-client' ? slowClient(this, 'it did not take the rest in time') : error;
+    this.#closed();
+  }
+
+  /** The client is gone, or has to go, and the session with it. */
+  #lose(end: ConnectionEnd, error: Error | undefined): void {
+    this.end(end === 'finished' ? 'error' : reasonOf(end), end === 'left' ? error : lossOf(end, this, this.options));
+  }
+
+  /** Some client knows how: it has an id, or the application's own name for the session. */
+  get #canComeBack(): boolean {
+    return this.#resumable !== undefined && (this.#resumable.isKnown || (this.key !== undefined && this.principal !== undefined));
+  }
+
+  /** The headers are out, for the first time. */
+  #begin(): void {
+    this.#go('open');
+    this.#lifetime.open();
+    this.#revalidation?.open(this.context.clock.now());
+    this.context.wheel.set(this.#alarm, this.#deadline);
+    this.#outlet.start(retryLine(this.options.retryMs, this.context.random));
+    // a response that failed at its first write has ended the session
+    if (this.#isClosed) return;
+    this.openedAt = this.#lifetime.lastActivityAt;
+    // before the hooks, as one of them may end the session at once
+    this.context.onOpened(this);
+    this.#scope.runInAsyncScope(() => {
+      this.#settle();
+      runHooks('open', this, this.context);
+    });
+  }
+
+  /** The headers of one more response are out. */
+  #resume(outlet: ResumableOutlet): void {
+    if (this.state === 'detached') this.#go('open');
+    this.context.wheel.set(this.#alarm, this.#deadline);
+    this.context.onAttached(this);
+    outlet.start(retryLine(this.options.retryMs, this.context.random));
+  }
+
+  #openLog(response: ResponseStream, reset: ResetReason | undefined): ResumableOutlet | undefined {
+    const { options } = this.identity;
+    if (!options.resume) return undefined;
+    const log = this.context.directory.open(this.id, this.identity, options.resume);
+    const outlet = new ResumableOutlet(this, this.context.connections, options, log);
+    outlet.add(response, 0, reset);
+    return outlet;
+  }
+
+  /** Its source numbers its events itself, and a client that comes back with such a number is the source's business. */
+  #giveUpLog(): void {
+    const outlet = this.#resumable;
+    if (!outlet || this.openedAt !== undefined || outlet.log.tail > 0) return;
+    this.#resumable = undefined;
+    this.context.directory.forget(outlet.log);
+    outlet.giveUpLog();
+    // nobody who knows of it can come back
+    if (this.state === 'detached') this.end('client-disconnect');
+  }
+
+  /** What becomes of a client that comes back. */
+  #endLog({ reconnect = false }: LastWords): void {
+    const log = this.#resumable?.log;
+    if (!log) return;
+    const reason = this.closeReason as CloseReason;
+    const after = reconnect ? 'restart' : this.options.afterEnd[reason];
+    const reset = reconnect ? undefined : reason === 'client-disconnect' ? 'expired' : 'ended';
+    this.context.directory.end(log, { after, reset, at: this.context.clock.now() });
+  }
+
+  #lastEvents({ reconnect }: LastWords): EncodedEvent[] {
+    const options = reconnect ? { ...this.options, endEvent: false as const } : this.options;
+    return lastEvents(this, options, this.context.logger);
+  }
+
   get #deadline(): number {
     return Math.min(this.#lifetime.deadline, this.#revalidation?.deadline ?? Infinity);
   }
@@ -451,15 +599,11 @@ export class ManagedSession extends SseSession implements ConnectionOwner, Sourc
     this.end('unauthorized', error);
   }
 
-  #openingLines(): string {
-    const { retryMs } = this.identity.options;
-    return retryMs === false ? '' : `retry: ${Math.round(retryMs * (1 + RETRY_JITTER * this.context.random()))}\n`;
-  }
-
   #endUnopened(reason: CloseReason, error: unknown): boolean {
     this.closeReason = reason;
     this.error = error;
-    this.#connection.release();
+    if (this.#resumable) this.context.directory.forget(this.#resumable.log);
+    this.#outlet.release();
     this.#closed();
     return true;
   }
@@ -470,6 +614,7 @@ export class ManagedSession extends SseSession implements ConnectionOwner, Sourc
     this.#go('closed');
     this.context.wheel.cancel(this.#alarm);
     this.#stopProducing();
+    this.#resumable?.onClosed();
     this.context.onClosed(this);
     this.#scope.runInAsyncScope(() => {
       for (const hook of hooksOf(this.closeReason as CloseReason)) runHooks(hook, this, this.context);

@@ -1,7 +1,9 @@
 import type { Clock, Random } from '../clock/clock.js';
 import type { TimerWheel } from '../clock/timer-wheel.js';
 import type { ConnectionContext } from '../connection/connection.js';
+import type { CloseReason } from '../options/close-reasons.js';
 import type { ResolvedRouteOptions } from '../options/options.js';
+import type { SessionDirectory } from '../resume/session-directory.js';
 import type { HookRunner, HookTable } from './hooks.js';
 import type { SessionLogger } from './safe-logger.js';
 import type { Stragglers } from './stragglers.js';
@@ -15,6 +17,8 @@ export interface SessionIdentity {
   readonly principal: string | undefined;
   readonly key: string | undefined;
   readonly remoteAddress: string | undefined;
+  /** Of its request, without the query; known when it can be resumed. */
+  readonly path?: string | undefined;
   /** When its authorisation ends, in epoch milliseconds. */
   readonly authorizedUntil: number | undefined;
 }
@@ -23,6 +27,8 @@ export interface SessionIdentity {
 export interface SessionContext<Session> {
   readonly wheel: TimerWheel;
   readonly connections: ConnectionContext;
+  /** Where sessions that can be resumed are found. */
+  readonly directory: SessionDirectory;
   readonly clock: Clock;
   readonly random: Random;
   readonly hookRunner: HookRunner;
@@ -33,6 +39,10 @@ export interface SessionContext<Session> {
   readonly logger: SessionLogger;
   onCreated(session: Session): void;
   onOpened(session: Session): void;
+  /** A client has come (back) to a session that was open before. */
+  onAttached(session: Session): void;
+  /** A client has gone, and the session lives on. */
+  onDetached(session: Session, reason: CloseReason, error: Error | undefined): void;
   /** The session is over, and its hooks are about to run. */
   onClosed(session: Session): void;
   /** The hooks have been called. */

@@ -1,4 +1,6 @@
+import type { ConnectionEnd } from '../connection/connection-end.js';
 import { SseSessionError } from '../errors.js';
+import type { ResolvedRouteOptions } from '../options/options.js';
 import type { SseSession } from './sse-session.js';
 
 function name(session: SseSession): string {
@@ -17,14 +19,6 @@ export function refusedValue({ route }: SseSession, error: unknown): unknown {
   });
 }
 
-export function deadPeer(session: SseSession, options: { timeoutMs: number } | false): SseSessionError {
-  const timeoutMs = options ? ` (${options.timeoutMs})` : '';
-  return new SseSessionError(
-    'DEAD_PEER',
-    `The client of ${name(session)} has vanished: it acknowledged nothing for deadPeer.timeoutMs${timeoutMs}.`,
-  );
-}
-
 export function overflowed(session: SseSession, maxBytes: number): SseSessionError {
   if (session.openedAt !== undefined) return slowClient(session, `more than buffer.maxBytes (${maxBytes}) wait for it`);
   return new SseSessionError(
@@ -40,13 +34,6 @@ export function answeredElsewhere(session: SseSession): SseSessionError {
   );
 }
 
-export function endedElsewhere(session: SseSession): SseSessionError {
-  return new SseSessionError(
-    'RESPONSE_TAKEN',
-    `Another part of the application has ended the response of ${name(session)}; an outer interceptor that failed on the undefined it gets?`,
-  );
-}
-
 export function abandoned(session: SseSession): SseSessionError {
   return new SseSessionError('REQUEST_ABANDONED', `An outer interceptor gave up on ${name(session)} before it opened.`);
 }
@@ -58,4 +45,39 @@ export function endedBeforeFlush(session: SseSession): SseSessionError {
 /** What a session's `signal` is aborted with: the name is what `fetch` and the LLM SDKs know. */
 export function abortReason(session: SseSession): DOMException {
   return new DOMException(`The ${name(session)} has ended: ${session.closeReason}`, 'AbortError');
+}
+
+/** What a session fails with whose client does not read, has vanished, or has lost its response to somebody else. */
+export function lossOf(
+  end: Exclude<ConnectionEnd, 'left'>,
+  session: SseSession,
+  { buffer, deadPeer }: Pick<ResolvedRouteOptions, 'buffer' | 'deadPeer'>,
+): SseSessionError {
+  switch (end) {
+    case 'overflowed':
+      return overflowed(session, buffer.maxBytes);
+    case 'stalled':
+      return slowClient(session, `nothing moved for ${buffer.stallTimeoutMs} ms`);
+    case 'crowded-out':
+      return slowClient(session, 'more than maxTotalBytes wait in the process, and much of that for it');
+    case 'dead':
+      return new SseSessionError(
+        'DEAD_PEER',
+        `The client of ${name(session)} has vanished: it acknowledged nothing for deadPeer.timeoutMs${deadPeer ? ` (${deadPeer.timeoutMs})` : ''}.`,
+      );
+    case 'finished':
+      return new SseSessionError(
+        'RESPONSE_TAKEN',
+        `Another part of the application has ended the response of ${name(session)}; an outer interceptor that failed on the undefined it gets?`,
+      );
+  }
+}
+
+/** With `resume` the ids are the library's, as they say where a client comes back to. */
+export function ownId(session: SseSession): SseSessionError {
+  return new SseSessionError(
+    'INVALID_EVENT',
+    `An event of ${name(session)} has an id of its own, but with "resume" the session gives the ids. Leave it out, or put it into the data; a handler that returns ` +
+      'the stream of a channel as it is, unmerged, keeps the ids of the channel; or switch "resume" off for the route.',
+  );
 }

@@ -1,6 +1,7 @@
 import { type AnyHook, type HookCallbacks, type HookKind, type HookRunner, type HookTable, emptyHookTable } from './hooks.js';
 import type { SseSession } from './sse-session.js';
-import { type CloseReason, hooksOf } from './state.js';
+import type { CloseReason } from '../options/close-reasons.js';
+import { hooksOf } from './state.js';
 
 /** The hooks that a route's options name; `this` is the controller. */
 export interface RouteHooks {

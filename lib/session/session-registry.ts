@@ -4,19 +4,26 @@ import { TimerWheel } from '../clock/timer-wheel.js';
 import { Connections } from '../connection/connections.js';
 import { readTcpTables } from '../liveness/tcp-table.js';
 import type { ResolvedModuleOptions } from '../options/resolve.js';
+import { MemoryDirectory } from '../resume/memory-directory.js';
+import type { SessionDirectory } from '../resume/session-directory.js';
 import { HookRunner, emptyHookTable } from './hooks.js';
 import type { ManagedSession } from './managed-session.js';
 import { type SessionLogger, safeLogger } from './safe-logger.js';
 import type { SessionContext } from './session-context.js';
 import type { SseSession } from './sse-session.js';
 import { Stragglers, type StragglerKind } from './stragglers.js';
-import { CLOSE_REASONS, type CloseReason, type EndHook, hooksOf } from './state.js';
+import { CLOSE_REASONS, type CloseReason } from '../options/close-reasons.js';
+import { type EndHook, hooksOf } from './state.js';
 
 /** What happens to the sessions of an application, in order. */
 export type SessionEvent =
   | { readonly type: 'open' | 'timeout'; readonly session: SseSession; readonly reason?: undefined; readonly error?: undefined }
   | { readonly type: 'error'; readonly session: SseSession; readonly reason?: undefined; readonly error: unknown }
   | { readonly type: 'completion'; readonly session: SseSession; readonly reason: CloseReason; readonly error?: undefined }
+  /** A client has come (back) to a session that was open before. */
+  | { readonly type: 'attach'; readonly session: SseSession; readonly reason?: undefined; readonly error?: undefined }
+  /** A client has gone, for a reason that would have ended a session without `resume`, which this one survives; with the socket's error, if there was one. */
+  | { readonly type: 'detach'; readonly session: SseSession; readonly reason: CloseReason; readonly error: Error | undefined }
   /** A request was refused, with the exception that says why; it made no session. */
   | { readonly type: 'rejected'; readonly session?: undefined; readonly reason?: undefined; readonly error: unknown };
 
@@ -42,6 +49,7 @@ export class SessionRegistry implements SessionContext<ManagedSession> {
   readonly wheel: TimerWheel;
   readonly logger: SessionLogger;
   readonly connections: Connections;
+  readonly directory: SessionDirectory;
   readonly hookRunner: HookRunner;
   readonly producers: Stragglers;
   readonly hooks = emptyHookTable();
@@ -75,6 +83,7 @@ export class SessionRegistry implements SessionContext<ManagedSession> {
     this.logger = safeLogger(logger);
     this.wheel = new TimerWheel(clock);
     this.connections = new Connections(this.wheel, options.maxTotalBytes, readTables, (message) => this.logger.warn(message));
+    this.directory = new MemoryDirectory(clock, options.resumeMaxTotalBytes);
     this.producers = new Stragglers(RUNNING_PRODUCER, this.logger, () => clock.now());
     this.hookRunner = new HookRunner(this.logger, () => clock.now());
   }
@@ -133,6 +142,14 @@ export class SessionRegistry implements SessionContext<ManagedSession> {
   onOpened(session: ManagedSession): void {
     this.totals.opened++;
     this.#events.next({ type: 'open', session });
+  }
+
+  onAttached(session: ManagedSession): void {
+    this.#events.next({ type: 'attach', session });
+  }
+
+  onDetached(session: ManagedSession, reason: CloseReason, error: Error | undefined): void {
+    this.#events.next({ type: 'detach', session, reason, error });
   }
 
   onClosed(session: ManagedSession): void {

@@ -52,6 +52,8 @@ export class Shutdown {
     await within(registry.clock, deadline, registry.empty());
     cancel();
     for (const session of [...registry]) session.cut('shutdown');
+    // clients that are still being given the rest of a session which is over
+    for (const connection of [...registry.connections]) connection.destroy();
     await within(registry.clock, deadline, registry.hookRunner.idle());
     registry.hookRunner.reportHanging(0);
     registry.producers.report(0);
@@ -77,7 +79,7 @@ export class Shutdown {
   }
 
   #end(session: ManagedSession, clients: number): void {
-    if (session.state !== 'open') return;
-    session.end('shutdown', undefined, [encode({ retry: this.returnMs(session.options.retryMs, clients) })]);
+    if (session.state !== 'open' && session.state !== 'detached') return;
+    session.end('shutdown', undefined, { retry: encode({ retry: this.returnMs(session.options.retryMs, clients) }) });
   }
 }

@@ -1,5 +1,6 @@
 import type { Sendable } from '../event/sse-event.js';
-import type { CloseReason, SessionState } from './state.js';
+import type { CloseReason } from '../options/close-reasons.js';
+import type { SessionState } from './state.js';
 
 /**
  * What became of an event: `accepted` (it waits for the connection, or has left), `dropped` (it did not fit, see `buffer.overflow`), or
@@ -62,7 +63,7 @@ export abstract class SseSession<TData extends object = AnyData> {
   abstract readonly closeReason: CloseReason | undefined;
   /** What failed, or the socket's error when the client left with one. */
   abstract readonly error: unknown;
-  /** How many HTTP responses are attached: 0 or 1. */
+  /** How many HTTP responses are attached: 0 or 1, with `resume` any number. */
   abstract readonly connections: number;
   /** Events that were handed to the response. */
   abstract readonly eventsSent: number;
@@ -81,7 +82,7 @@ export abstract class SseSession<TData extends object = AnyData> {
    * Sends an event: an `SseEvent`, a plain `{ data, type?, id?, retry?, comment? }` (with `emit: 'event'`), or any other value as the
    * data of one. Before the session is open it waits.
    *
-   * @throws SseSessionError `INVALID_EVENT` or `SERIALIZATION_FAILED`; the session lives on. Never throws for a session that has ended.
+   * @throws SseSessionError `INVALID_EVENT` (with `resume` also for an event with an id of its own) or `SERIALIZATION_FAILED`; the session lives on. Never throws for a session that has ended.
    */
   abstract send(event: Sendable): SendResult;
   /**
@@ -97,8 +98,11 @@ export abstract class SseSession<TData extends object = AnyData> {
   abstract flushed(): Promise<void>;
   /** Ends the session as `complete`; what waits is still written. */
   abstract complete(): void;
-  /** Ends the session as `cancelled`; what waits is still written. */
-  abstract close(): void;
+  /**
+   * Ends the session as `cancelled`; what waits is still written. With `resume` a client that comes back by itself is stopped, unless it is to `reconnect`: then
+   * it starts anew.
+   */
+  abstract close(options?: { reconnect?: boolean }): void;
 
   /** Called once the headers are out; at once when they are. */
   abstract onOpen(callback: OpenCallback<TData>): void;

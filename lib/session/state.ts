@@ -1,34 +1,21 @@
 import type { ConnectionEnd } from '../connection/connection-end.js';
+import type { CloseReason } from '../options/close-reasons.js';
 
 /**
  * The life of a session:
  *
  *   connecting --> open --> closing --> closed
- *       |                                  ^
- *       +--- failed or left before it opened
+ *      |  |        |  ^       ^           ^
+ *      |  |        v  |       |           |
+ *      |  +----> detached ----+           |      (only with `resume`: no client is attached)
+ *      +----------------------------------+      (failed or left before it opened)
  */
-export type SessionState = 'connecting' | 'open' | 'closing' | 'closed';
-
-export const CLOSE_REASONS = [
-  'complete',
-  'client-disconnect',
-  'timeout',
-  'idle-timeout',
-  'error',
-  'slow-client',
-  'dead-peer',
-  'cancelled',
-  'evicted',
-  'unauthorized',
-  'shutdown',
-] as const;
-
-/** Why a session ended; the README has the table. */
-export type CloseReason = (typeof CLOSE_REASONS)[number];
+export type SessionState = 'connecting' | 'open' | 'detached' | 'closing' | 'closed';
 
 const TRANSITIONS: Readonly<Record<SessionState, readonly SessionState[]>> = {
-  connecting: ['open', 'closed'],
-  open: ['closing', 'closed'],
+  connecting: ['open', 'detached', 'closed'],
+  open: ['detached', 'closing', 'closed'],
+  detached: ['open', 'closing', 'closed'],
   closing: ['closed'],
   closed: [],
 };
@@ -67,11 +54,26 @@ export function hooksOf(reason: CloseReason): readonly EndHook[] {
   return END_HOOKS[reason] ?? ['completion'];
 }
 
+/** Why a session ends when its connection does. */
+export function reasonOf(end: ConnectionEnd): 'client-disconnect' | 'slow-client' | 'dead-peer' {
+  switch (end) {
+    case 'finished':
+    case 'left':
+      return 'client-disconnect';
+    case 'dead':
+      return 'dead-peer';
+    case 'stalled':
+    case 'overflowed':
+    case 'crowded-out':
+      return 'slow-client';
+  }
+}
+
 /**
  * What becomes of a reason when the connection ends while the session is closing: only `complete` can still turn out not to have been
  * one, as the client did not get everything.
  */
 export function afterConnectionEnd(reason: CloseReason, end: ConnectionEnd): CloseReason {
   if (reason !== 'complete' || end === 'finished') return reason;
-  return end === 'left' || end === 'dead' ? 'client-disconnect' : 'slow-client';
+  return reasonOf(end) === 'slow-client' ? 'slow-client' : 'client-disconnect';
 }

@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import fc from 'fast-check';
-import { MAX_WRITE_BYTES, Outbox, type Slice } from '../../lib/connection/outbox.js';
+import { MAX_WRITE_BYTES, type Slice } from '../../lib/connection/backlog.js';
+import { Outbox } from '../../lib/connection/outbox.js';
 import { EncodedEvent } from '../../lib/event/encode.js';
 import type { OverflowPolicy } from '../../lib/options/options.js';
 

@@ -3,7 +3,8 @@ import fc from 'fast-check';
 import { Observable, Subject } from 'rxjs';
 import type { OverflowPolicy } from '../../lib/options/options.js';
 import type { ManagedSession } from '../../lib/session/managed-session.js';
-import { type CloseReason, type SessionState, canGo, hooksOf } from '../../lib/session/state.js';
+import type { CloseReason } from '../../lib/options/close-reasons.js';
+import { type SessionState, canGo, hooksOf } from '../../lib/session/state.js';
 import { MemoryResponse } from '../../lib/testing/memory-response.js';
 import { MemoryApp, handle, turns } from '../support/memory-session.js';
 

@@ -195,7 +195,7 @@ export async function expectEnd(life: Life, reason: CloseReason, expected: Expec
   expect(life.manager.size).toBe(0);
   const stats = life.manager.stats();
   expect(stats).toMatchObject({ opened: expected.opened === false ? 0 : 1, connections: 0, bytes: { pending: 0 } });
-  expect(stats.sessions).toEqual({ connecting: 0, open: 0, closing: 0 });
+  expect(stats.sessions).toEqual({ connecting: 0, open: 0, detached: 0, closing: 0 });
   expect(endedBy(stats)).toEqual({ [reason]: 1 });
   return end;
 }

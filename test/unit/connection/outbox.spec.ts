@@ -1,5 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
-import { MAX_WRITE_BYTES, Outbox, type Slice } from '../../../lib/connection/outbox.js';
+import { MAX_WRITE_BYTES, type Slice } from '../../../lib/connection/backlog.js';
+import { Outbox } from '../../../lib/connection/outbox.js';
 import { type EncodedEvent, encode, encodeComment, encodeData } from '../../../lib/event/encode.js';
 
 /** An event of exactly so many bytes. */

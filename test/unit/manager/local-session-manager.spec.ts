@@ -213,7 +213,7 @@ describe('stats', () => {
     const lastCleanup = manager.cleanup();
 
     expect(manager.stats()).toEqual({
-      sessions: { connecting: 1, open: 1, closing: 0 },
+      sessions: { connecting: 1, open: 1, detached: 0, closing: 0 },
       connections: 2,
       opened: 2,
       deadPeerProbe: { http1: 'tcp-table', http2: 'ping' },
@@ -221,10 +221,11 @@ describe('stats', () => {
       rejected: 1,
       events: { sent: 3, dropped: 0 },
       bytes: { sent: 27, pending: 18 },
+      resume: { ended: 0, bytes: 0 },
       lastCleanup,
     });
     open.session.close();
-    expect(manager.stats().sessions).toEqual({ connecting: 1, open: 0, closing: 1 });
+    expect(manager.stats().sessions).toEqual({ connecting: 1, open: 0, detached: 0, closing: 1 });
   });
 
   it('lose nothing when a session ends', async () => {

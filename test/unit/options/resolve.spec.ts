@@ -101,11 +101,6 @@ describe('the options of a route', () => {
 
   it.each<[string, RouteOptions, RegExp]>([
     [
-      'eviction, as there is no resume',
-      { limits: { perPrincipalPolicy: 'evict-oldest' } },
-      /"limits\.perPrincipalPolicy" is "evict-oldest"; expected 'reject'/,
-    ],
-    [
       'authorization that asks for nothing',
       { authorization: {} },
       /"authorization" is an object; expected at least one of revalidate and expiresAt/,
@@ -116,6 +111,43 @@ describe('the options of a route', () => {
     expect(() => resolve({}, options)).toThrow(/^@ManagedSse\(\) on ChatController\.stream: option/);
     expect(() => resolveModuleOptions(options)).toThrow(message);
     expect(() => resolveModuleOptions(options)).toThrow(/^SseSessionModule option/);
+  });
+
+  it('are refused with eviction unless the route has resume', () => {
+    const limits = { perPrincipalPolicy: 'evict-oldest' as const };
+    const message =
+      /^@ManagedSse\(\) on ChatController\.stream: option "limits\.perPrincipalPolicy" is "evict-oldest"; expected 'reject', or resume to be on/;
+    expect(() => resolve({}, { limits })).toThrow(message);
+    expect(() => resolve({ limits }, {})).toThrow(message);
+    expect(() => resolve({ limits, resume: {} }, { resume: false })).toThrow(message);
+    expect(resolve({ limits }, { resume: {} }).limits.perPrincipalPolicy).toBe('evict-oldest');
+    expect(resolve({ resume: {} }, { limits }).limits.perPrincipalPolicy).toBe('evict-oldest');
+  });
+
+  it('have resume and what follows an end by their own defaults, merged key by key', () => {
+    expect(resolve({}, {})).toMatchObject({ resume: false });
+    expect(resolve({ resume: { graceMs: 5 } }, { resume: { maxEvents: 7 } }).resume).toEqual({
+      graceMs: 5,
+      maxEvents: 7,
+      maxBytes: 8_388_608,
+      onDisconnect: 'detach',
+    });
+    expect(resolve({ resume: {} }, { resume: false }).resume).toBe(false);
+    const { afterEnd } = resolve({ resume: {}, afterEnd: { timeout: 'restart' } }, { afterEnd: { shutdown: 'stop' } });
+    expect(afterEnd).toEqual({
+      complete: 'stop',
+      'client-disconnect': 'restart',
+      timeout: 'restart',
+      'idle-timeout': 'stop',
+      error: 'stop',
+      'slow-client': 'restart',
+      'dead-peer': 'restart',
+      cancelled: 'stop',
+      evicted: 'stop',
+      unauthorized: 'restart',
+      shutdown: 'stop',
+    });
+    expect(new Set(Object.values(resolve({ resume: {}, afterEnd: false }, {}).afterEnd))).toEqual(new Set(['restart']));
   });
 
   it('have an interval for authorization only when that is on', () => {

@@ -7,7 +7,7 @@ import type { SseSessionError } from '../../../lib/errors.js';
 import { sseEvent } from '../../../lib/event/sse-event.js';
 import type { ManagedSession } from '../../../lib/session/managed-session.js';
 import type { SseSession } from '../../../lib/session/sse-session.js';
-import type { CloseReason } from '../../../lib/session/state.js';
+import type { CloseReason } from '../../../lib/options/close-reasons.js';
 import { fakeRandom } from '../../../lib/testing/fake-clock.js';
 import { MemoryResponse } from '../../../lib/testing/memory-response.js';
 import { MemoryApp, handle, turns } from '../../support/memory-session.js';

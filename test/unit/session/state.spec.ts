@@ -1,14 +1,6 @@
 import { describe, expect, it } from '@jest/globals';
-import {
-  CLOSE_REASONS,
-  type CloseReason,
-  type SessionState,
-  afterConnectionEnd,
-  canGo,
-  hooksOf,
-  isAbrupt,
-  opensFirst,
-} from '../../../lib/session/state.js';
+import { CLOSE_REASONS, type CloseReason } from '../../../lib/options/close-reasons.js';
+import { type SessionState, afterConnectionEnd, canGo, hooksOf, isAbrupt, opensFirst } from '../../../lib/session/state.js';
 
 const STATES: SessionState[] = ['connecting', 'open', 'closing', 'closed'];
 

@@ -1,0 +1,155 @@
+import type { EncodedEvent } from '../event/encode.js';
+import { type Backlog, MAX_WRITE_BYTES, type PushResult, type Slice } from '../connection/backlog.js';
+import { Outbox } from '../connection/outbox.js';
+import type { Position } from '../log/event-log.js';
+import type { BufferOptions, Complete } from '../options/options.js';
+import { type ResetReason, resetEvent } from './reset.js';
+import type { SessionLog } from './session-log.js';
+
+/** A large event that has begun to leave, and how much of it has. */
+interface Rest {
+  readonly event: EncodedEvent;
+  readonly position: Position;
+  offset: number;
+}
+
+/** What a block ends with: the id line comes before it. */
+const BLANK_LINE = '\n';
+
+/**
+ * What waits for one connection of a resumable session: what the log has that it has not read. Missed events and live ones are the same to it, so
+ * that none comes twice or not at all, whenever a client comes back and whatever is sent meanwhile.
+ */
+export class LogBacklog implements Backlog {
+  #reached: Position;
+  #bytes = 0;
+  #rest: Rest | undefined;
+  /** What is of this connection alone: a reset, comments, the last words. */
+  readonly #own: Outbox;
+  readonly #maxBytes: number;
+
+  /** @param after what the client has */
+  constructor(
+    private readonly log: SessionLog,
+    after: Position,
+    { maxBytes, overflow }: Pick<Complete<BufferOptions>, 'maxBytes' | 'overflow'>,
+    reset?: ResetReason,
+  ) {
+    this.#maxBytes = maxBytes;
+    this.#own = new Outbox(maxBytes, overflow);
+    this.#reached = after;
+    if (reset ?? this.#isTrimmed) this.#reset(reset ?? 'trimmed');
+    else this.#measure();
+  }
+
+  get bytes(): number {
+    return this.#bytes + this.#own.bytes;
+  }
+
+  get isEmpty(): boolean {
+    return this.#rest === undefined && this.#own.isEmpty && this.#reached === this.log.tail;
+  }
+
+  /** More waits than may; one event alone always may. */
+  get isTooMuch(): boolean {
+    return this.#bytes > this.#maxBytes && this.log.tail - this.#reached + (this.#rest ? 1 : 0) > 1;
+  }
+
+  /** Says what its client has when it has what was taken; for the opening lines. */
+  get idLine(): string {
+    return this.log.idLine(this.#reached);
+  }
+
+  /** The log has one event more. */
+  onAppended(event: EncodedEvent, position: Position): void {
+    this.#bytes += this.#sizeOf(event, position);
+  }
+
+  fits(event: EncodedEvent): boolean {
+    return this.#own.fits(event);
+  }
+
+  push(event: EncodedEvent): PushResult {
+    return this.#own.push(event);
+  }
+
+  force(event: EncodedEvent): void {
+    this.#own.force(event);
+  }
+
+  take(): Slice | undefined {
+    if (this.#rest) return this.#takeRest(this.#rest);
+    if (this.#isTrimmed) this.#reset('trimmed');
+    if (!this.#own.isEmpty) return this.#own.take();
+    return this.#takeEvents();
+  }
+
+  discard(): void {
+    this.#own.discard();
+    this.#rest = undefined;
+    this.#reached = this.log.tail;
+    this.#bytes = 0;
+  }
+
+  get #isTrimmed(): boolean {
+    return this.#reached < this.log.events.trimmedUpTo();
+  }
+
+  /** Never a silent gap: one reset, then what the log still holds. */
+  #reset(reason: ResetReason): void {
+    this.#reached = Math.max(this.#reached, this.log.events.trimmedUpTo());
+    this.#own.force(resetEvent(reason, this.log.idOf(this.#reached)));
+    this.#measure();
+  }
+
+  #takeEvents(): Slice | undefined {
+    const { events } = this.log.events.read(this.#reached, MAX_WRITE_BYTES);
+    let chunk = '';
+    let byteLength = 0;
+    let taken = 0;
+    for (const event of events) {
+      const position = this.#reached + 1;
+      const size = this.#sizeOf(event, position);
+      if (byteLength + size > MAX_WRITE_BYTES) break;
+      chunk += event.text.slice(0, -BLANK_LINE.length) + this.log.idLine(position) + BLANK_LINE;
+      byteLength += size;
+      taken++;
+      this.#reached = position;
+    }
+    const [first] = events;
+    if (taken === 0) return first && this.#takeRest(this.#begin(first));
+    this.#bytes -= byteLength;
+    return { chunk, byteLength, events: taken };
+  }
+
+  #begin(event: EncodedEvent): Rest {
+    this.#reached++;
+    return (this.#rest = { event, position: this.#reached, offset: 0 });
+  }
+
+  /** The text in slices, shared with all who send it; then its id. */
+  #takeRest(rest: Rest): Slice {
+    const { event, position, offset } = rest;
+    const end = event.byteLength - BLANK_LINE.length;
+    if (offset < end) {
+      const chunk = event.bytes.subarray(offset, Math.min(end, offset + MAX_WRITE_BYTES));
+      rest.offset += chunk.byteLength;
+      this.#bytes -= chunk.byteLength;
+      return { chunk, byteLength: chunk.byteLength, events: 0 };
+    }
+    this.#rest = undefined;
+    const chunk = this.log.idLine(position) + BLANK_LINE;
+    this.#bytes -= chunk.length;
+    return { chunk, byteLength: chunk.length, events: 1 };
+  }
+
+  #sizeOf(event: EncodedEvent, position: Position): number {
+    return event.byteLength + this.log.idLineLength(position);
+  }
+
+  #measure(): void {
+    this.#bytes = 0;
+    let position = this.#reached;
+    for (const event of this.log.events.read(this.#reached, Infinity).events) this.#bytes += this.#sizeOf(event, ++position);
+  }
+}

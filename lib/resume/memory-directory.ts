@@ -1,0 +1,141 @@
+import type { Clock } from '../clock/clock.js';
+import type { EncodedEvent } from '../event/encode.js';
+import type { LogLimits, Loggable } from '../log/event-log.js';
+import { loggedBytes } from '../log/logged-bytes.js';
+import { type LogAccount, MemoryLog } from '../log/memory-log.js';
+import { resumeToken } from './resume-id.js';
+import type { SessionDirectory } from './session-directory.js';
+import { type Ending, type LogAddress, SessionLog } from './session-log.js';
+
+/** How many ended sessions are remembered at most, and for how long. */
+export const MAX_ENDED = 10_000;
+export const ENDED_MS = 10 * 60_000;
+
+/** The engine in memory: all sessions are those of this process. */
+export class MemoryDirectory implements SessionDirectory, LogAccount {
+  /** By token: the live ones, and in the order of their ends those that are over. */
+  readonly #live = new Map<string, SessionLog>();
+  readonly #ended = new Map<string, SessionLog>();
+  readonly #byKey = new Map<string, SessionLog>();
+  /** Of those that are over, the ones whose events are still there, the oldest first. */
+  readonly #tails = new Set<SessionLog>();
+
+  constructor(
+    private readonly clock: Clock,
+    private readonly maxTotalBytes: number,
+  ) {}
+
+  get held(): { readonly ended: number; readonly bytes: number } {
+    return { ended: this.#ended.size, bytes: loggedBytes.total };
+  }
+
+  open(sessionId: string, address: LogAddress, limits: LogLimits): SessionLog {
+    const token = resumeToken();
+    const log = new SessionLog(token, sessionId, address, new MemoryLog<EncodedEvent>(token, limits, undefined, this));
+    this.#live.set(token, log);
+    const name = nameOf(address);
+    if (name !== undefined) this.#byKey.set(name, log);
+    return log;
+  }
+
+  find(token: string): SessionLog | undefined {
+    const log = this.#live.get(token) ?? this.#ended.get(token);
+    return log && !this.#isExpired(log) ? log : undefined;
+  }
+
+  findByKey(address: LogAddress): SessionLog | undefined {
+    const name = nameOf(address);
+    return name === undefined ? undefined : this.#byKey.get(name);
+  }
+
+  end(log: SessionLog, ending: Ending): void {
+    if (!this.#live.has(log.token)) return;
+    this.#unlist(log);
+    log.ending = ending;
+    // nobody comes for the rest of a session that starts anew
+    if (ending.after === 'restart') log.events.clear();
+    else this.#tails.add(log);
+    this.#ended.set(log.token, log);
+    if (this.#ended.size > MAX_ENDED) this.#forgetOldest();
+  }
+
+  forget(log: SessionLog): void {
+    this.#unlist(log);
+    log.events.clear();
+  }
+
+  expire(): void {
+    for (const log of this.#ended.values()) {
+      if (!this.#isExpired(log)) return;
+      this.#forgetEnded(log);
+    }
+  }
+
+  cancel(): boolean {
+    return false;
+  }
+
+  cancelAll(): number {
+    return 0;
+  }
+
+  hold(event: Loggable): void {
+    loggedBytes.hold(event);
+  }
+
+  release(event: Loggable): void {
+    loggedBytes.release(event);
+  }
+
+  /** When all logs together take too much, the events of the oldest ended ones go; then the longest of the live ones lose the older half. */
+  onAppended(): void {
+    if (loggedBytes.total <= this.maxTotalBytes) return;
+    for (const log of this.#tails) {
+      this.#dropTail(log);
+      if (loggedBytes.total <= this.maxTotalBytes) return;
+    }
+    while (loggedBytes.total > this.maxTotalBytes && this.#halveLongest());
+  }
+
+  #halveLongest(): boolean {
+    let longest: SessionLog | undefined;
+    for (const log of this.#live.values()) {
+      if (log.events.size > 1 && log.events.bytes > (longest?.events.bytes ?? 0)) longest = log;
+    }
+    // another application of the process may hold the rest
+    if (!longest) return false;
+    const { events } = longest;
+    for (const half = events.bytes / 2; events.size > 1 && events.bytes > half;) events.dropOldest();
+    return true;
+  }
+
+  #unlist(log: SessionLog): void {
+    this.#live.delete(log.token);
+    const name = nameOf(log.address);
+    if (name !== undefined && this.#byKey.get(name) === log) this.#byKey.delete(name);
+  }
+
+  #forgetOldest(): void {
+    const [oldest] = this.#ended.values();
+    if (oldest) this.#forgetEnded(oldest);
+  }
+
+  #forgetEnded(log: SessionLog): void {
+    this.#ended.delete(log.token);
+    this.#dropTail(log);
+  }
+
+  #dropTail(log: SessionLog): void {
+    this.#tails.delete(log);
+    log.events.clear();
+  }
+
+  #isExpired({ ending }: SessionLog): boolean {
+    return ending !== undefined && this.clock.now() >= ending.at + ENDED_MS;
+  }
+}
+
+/** A key is a name within its principal: nobody's key names nothing. */
+function nameOf({ principal, key, route, path }: LogAddress): string | undefined {
+  return principal === undefined || key === undefined ? undefined : JSON.stringify([principal, key, route, path]);
+}

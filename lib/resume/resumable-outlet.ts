@@ -1,0 +1,272 @@
+import type { PushResult } from '../connection/backlog.js';
+import { Connection, type ConnectionContext, type ConnectionOwner } from '../connection/connection.js';
+import type { ConnectionEnd } from '../connection/connection-end.js';
+import type { Outlet } from '../connection/outlet.js';
+import type { ResponseStream } from '../connection/response-stream.js';
+import type { EncodedEvent } from '../event/encode.js';
+import type { Position } from '../log/event-log.js';
+import type { ResolvedRouteOptions } from '../options/options.js';
+import { LogBacklog } from './log-backlog.js';
+import type { ResetReason } from './reset.js';
+import type { SessionLog } from './session-log.js';
+
+/** The session whose connections come and go. */
+export interface OutletOwner {
+  /** One of them has gone before the session's end; `isLast` when none is left. */
+  onDetached(end: ConnectionEnd, error: Error | undefined, isLast: boolean): void;
+  /** After the end: none is left. */
+  onAllEnded(): void;
+  /** A paused source may go on. */
+  onReady(): void;
+}
+
+/** A response that reads the log. */
+interface Reader {
+  readonly connection: Connection;
+  readonly backlog: LogBacklog;
+}
+
+/** While nobody is attached a pull source is read on, so many bytes a turn of the event loop. */
+const DETACHED_BYTES_PER_TURN = 64 * 1024;
+
+/**
+ * The log of a session, and the connections that read it, each at its own pace. What is sent goes into the log; a connection that leaves, or does
+ * not read, ends alone.
+ */
+export class ResumableOutlet implements Outlet, ConnectionOwner {
+  #readers: Reader[] = [];
+  /** Of connections that have ended. */
+  #eventsSent = 0;
+  #bytesSent = 0;
+  #isEnding = false;
+  /** The source brings its own ids: there is one connection, and no log. */
+  #isPlain = false;
+  /** Some client knows an id of this session, so that it can come back. */
+  #isKnown = false;
+  /** Its headers are out. */
+  #opening: Reader | undefined;
+  /** A source waits to be told that it may go on. */
+  #wanted = false;
+  /** Nobody is attached: bytes that the log took since then, and in this turn. */
+  #detachedBytes = 0;
+  #turnBytes = 0;
+
+  constructor(
+    private readonly owner: OutletOwner,
+    private readonly context: ConnectionContext,
+    private readonly options: ResolvedRouteOptions,
+    readonly log: SessionLog,
+  ) {}
+
+  /** Takes a response in, which waits for its headers; {@link attach} begins to watch it. */
+  add(response: ResponseStream, after: Position, reset?: ResetReason): void {
+    const backlog = new LogBacklog(this.log, after, this.options.buffer, reset);
+    this.#readers.push({ backlog, connection: new Connection(this, this.context, this.options, response, backlog) });
+  }
+
+  attach(): void {
+    this.#newest?.connection.attach();
+  }
+
+  /** Whether a client that has gone may know how to come back by an id. */
+  get isKnown(): boolean {
+    return this.#isKnown || this.#eventsSent > 0;
+  }
+
+  /** A client came by its id. */
+  onKnown(): void {
+    this.#isKnown = true;
+  }
+
+  get connections(): number {
+    return this.#readers.length;
+  }
+
+  get eventsSent(): number {
+    return this.#sum((connection) => connection.eventsSent) + this.#eventsSent;
+  }
+
+  get eventsDropped(): number {
+    return this.#isPlain ? this.#sum((connection) => connection.eventsDropped) : 0;
+  }
+
+  get bytesSent(): number {
+    return this.#sum((connection) => connection.bytesSent) + this.#bytesSent;
+  }
+
+  get pendingBytes(): number {
+    return this.#sum((connection) => connection.pendingBytes);
+  }
+
+  /** The fastest connection sets the pace; while there is none, the log takes half of what it can hold, so that nothing is lost. */
+  get isReady(): boolean {
+    if (this.#readers.length > 0) return this.#readers.some(({ connection }) => connection.isReady);
+    return this.#turnBytes < DETACHED_BYTES_PER_TURN && !this.#isHalfFull;
+  }
+
+  get #isHalfFull(): boolean {
+    const { resume } = this.options;
+    return resume !== false && this.#detachedBytes > resume.maxBytes / 2;
+  }
+
+  get isWaiting(): boolean {
+    return this.#readers.some(({ connection }) => connection.isWaiting);
+  }
+
+  get isOpening(): boolean {
+    return this.#readers.some(({ connection }) => connection.isOpening);
+  }
+
+  readonly isClosed = false;
+
+  get isGone(): boolean {
+    return this.#waiting?.connection.isGone ?? false;
+  }
+
+  get isAnswered(): boolean {
+    return this.#waiting?.connection.isAnswered ?? false;
+  }
+
+  push(event: EncodedEvent): PushResult {
+    if (this.#isPlain) return this.#newest?.connection.push(event) ?? 'dropped';
+    // no client shows a comment, and a `retry:` alone is no event: neither can be missed
+    if (!event.committed) {
+      for (const { connection } of [...this.#readers]) connection.push(event);
+      return 0;
+    }
+    const position = this.log.append(event);
+    if (this.#readers.length === 0) this.#takeDetached(event);
+    for (const reader of this.#readers.length === 1 ? this.#readers : [...this.#readers]) {
+      reader.backlog.onAppended(event, position);
+      reader.connection.wake(reader.backlog.isTooMuch);
+      if (!reader.backlog.isTooMuch) continue;
+      // before the headers nothing can leave: it is the handler that sends too much
+      if (reader.connection.isWaiting) return 'overflow';
+      reader.connection.overflow();
+    }
+    return 0;
+  }
+
+  tellWhenReady(): void {
+    this.#wanted = true;
+    for (const { connection } of this.#readers) connection.tellWhenReady();
+    if (this.#readers.length === 0) this.#readOnNextTurn();
+  }
+
+  sendHead(): void {
+    this.#opening = this.#waiting;
+    this.#opening?.connection.sendHead();
+  }
+
+  start(openingLines: string): void {
+    const reader = this.#opening;
+    this.#opening = undefined;
+    if (reader) reader.connection.start(openingLines + (this.#isPlain ? '' : reader.backlog.idLine));
+    if (this.#wanted) reader?.connection.tellWhenReady();
+  }
+
+  /** One of them has it, or none is there: then the log has. */
+  async flushed(): Promise<void> {
+    if (this.#readers.length > 0) await Promise.race(this.#readers.map(({ connection }) => connection.flushed()));
+  }
+
+  end(lastWords: readonly EncodedEvent[], withinMs: number, closesSocket = false): void {
+    this.#isEnding = true;
+    const logged = this.#isPlain ? [] : lastWords.filter(({ committed }) => committed);
+    const saysEnd = this.log.ending?.after === 'stop' && this.options.endEvent !== false;
+    for (const event of logged) {
+      const position = this.log.append(event, saysEnd && event === logged.at(-1));
+      for (const { backlog } of this.#readers) backlog.onAppended(event, position);
+    }
+    const own = lastWords.filter((event) => !logged.includes(event));
+    for (const { connection } of [...this.#readers]) connection.end(own, withinMs, closesSocket);
+    if (this.#readers.length === 0) this.owner.onAllEnded();
+  }
+
+  destroy(): void {
+    this.#letGo((connection) => connection.destroy());
+  }
+
+  release(): void {
+    this.#letGo((connection) => connection.release());
+  }
+
+  check(now: number): void {
+    for (const { connection } of [...this.#readers]) connection.check(now);
+  }
+
+  onConnectionEnd(connection: Connection, end: ConnectionEnd, error: Error | undefined): void {
+    this.#remove(connection);
+    const isLast = this.#readers.length === 0;
+    if (!this.#isEnding) this.owner.onDetached(end, error, isLast);
+    else if (isLast) this.owner.onAllEnded();
+  }
+
+  /** Nobody is attached any more, and the session lives on: a paused source may go on into the log. */
+  onDetached(): void {
+    this.#detachedBytes = 0;
+    if (this.#wanted) this.#readOnNextTurn();
+  }
+
+  /** The session is over, and nobody reads it any more. */
+  onClosed(): void {
+    // nobody comes for the rest of what starts anew
+    if (this.log.ending?.after === 'restart') this.log.events.clear();
+  }
+
+  /** From now on it is as if there were no log; before anything was sent. */
+  giveUpLog(): void {
+    this.#isPlain = true;
+    for (const { backlog } of this.#readers) backlog.discard();
+  }
+
+  /** The headers of a response could not be sent: somebody else answers. */
+  releaseWaiting(): void {
+    const waiting = this.#waiting;
+    if (!waiting) return;
+    waiting.connection.release();
+    this.#remove(waiting.connection);
+  }
+
+  onReady(): void {
+    this.#wanted = false;
+    this.owner.onReady();
+  }
+
+  get #newest(): Reader | undefined {
+    return this.#readers[this.#readers.length - 1];
+  }
+
+  get #waiting(): Reader | undefined {
+    return this.#readers.find(({ connection }) => connection.isWaiting);
+  }
+
+  #sum(of: (connection: Connection) => number): number {
+    return this.#readers.reduce((sum, { connection }) => sum + of(connection), 0);
+  }
+
+  #remove(connection: Connection): void {
+    this.#readers = this.#readers.filter((reader) => reader.connection !== connection);
+    this.#eventsSent += connection.eventsSent;
+    this.#bytesSent += connection.bytesSent;
+  }
+
+  #letGo(how: (connection: Connection) => void): void {
+    for (const { connection } of [...this.#readers]) {
+      how(connection);
+      this.#remove(connection);
+    }
+  }
+
+  #takeDetached({ byteLength }: EncodedEvent): void {
+    this.#detachedBytes += byteLength;
+    this.#turnBytes += byteLength;
+  }
+
+  #readOnNextTurn(): void {
+    setImmediate(() => {
+      this.#turnBytes = 0;
+      if (this.#readers.length === 0 && this.#wanted && !this.#isHalfFull) this.onReady();
+    });
+  }
+}

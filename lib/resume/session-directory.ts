@@ -1,0 +1,36 @@
+import type { LogLimits, MaybePromise } from '../log/event-log.js';
+import type { Ending, LogAddress, SessionLog } from './session-log.js';
+
+/** What other nodes are asked to end: sessions that match all that is given. */
+export interface RemoteFilter {
+  readonly principal?: string;
+  readonly key?: string;
+  readonly route?: string;
+  readonly state?: string;
+}
+
+/**
+ * Which sessions can be resumed, where they live, and for a while how those that are over have ended. The other port for storage.
+ *
+ * What it finds can be read at once: an engine whose sessions live on several nodes brings the log here first.
+ */
+export interface SessionDirectory {
+  /** Opens the log of a new session, which can be found from now on. */
+  open(sessionId: string, address: LogAddress, limits: LogLimits): SessionLog;
+  /** The log of a token, whether its session lives or is over. */
+  find(token: string): MaybePromise<SessionLog | undefined>;
+  /** That of the live session which the application calls so, of the same principal, route and path; the newest, if there are several. */
+  findByKey(address: LogAddress): MaybePromise<SessionLog | undefined>;
+  /** The session is over. Its log is kept for who may still come for the rest. */
+  end(log: SessionLog, ending: Ending): void;
+  /** Nobody can come back to this one. */
+  forget(log: SessionLog): void;
+  /** Forgets sessions that have been over for long. */
+  expire(): void;
+  /** Ends a session of another node as `cancelled`. `false` when there is none of this id. */
+  cancel(sessionId: string): MaybePromise<boolean>;
+  /** Ends those sessions of other nodes that match as `cancelled`; how many there were. */
+  cancelAll(filter: RemoteFilter): MaybePromise<number>;
+  /** What it holds: logs of sessions that are over, and the memory that all logs of the process take, in bytes. */
+  readonly held: { readonly ended: number; readonly bytes: number };
+}

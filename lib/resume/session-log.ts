@@ -1,0 +1,69 @@
+import type { EncodedEvent } from '../event/encode.js';
+import type { HeldLog, Position } from '../log/event-log.js';
+import { END } from './resume-id.js';
+
+/** Who may read a session's log: what must be the same when a client comes back. */
+export interface LogAddress {
+  readonly principal: string | undefined;
+  readonly key: string | undefined;
+  /** Method and path pattern. */
+  readonly route: string;
+  /** Of the request, without its query: a guard that has looked at another `:id` proves nothing. */
+  readonly path?: string | undefined;
+}
+
+/** How a session has ended, and what that means to a client that comes back by itself. */
+export interface Ending {
+  readonly after: 'stop' | 'restart';
+  /** Why a client that starts anew has missed something; `undefined` when it was told to. */
+  readonly reset: 'expired' | 'ended' | undefined;
+  /** When, by the clock. */
+  readonly at: number;
+}
+
+/**
+ * The log of one resumable session under its token: what it has sent, with the ids that its clients see. It outlives the session for as long as a
+ * client may come back for the rest.
+ */
+export class SessionLog {
+  /** Absent while the session lives. */
+  ending: Ending | undefined;
+  /** The last event says that it was the last, to a client that comes back and to any node. */
+  #saysEnd = false;
+
+  constructor(
+    readonly token: string,
+    readonly sessionId: string,
+    readonly address: LogAddress,
+    readonly events: HeldLog<EncodedEvent>,
+  ) {}
+
+  /** Where the newest event stands. */
+  get tail(): Position {
+    return this.events.tail();
+  }
+
+  /** @param saysEnd its id is `<token>:end` */
+  append(event: EncodedEvent, saysEnd = false): Position {
+    this.#saysEnd = saysEnd;
+    return this.events.append(event);
+  }
+
+  /** What tells a client where it stands. */
+  idOf(position: Position): string {
+    return `${this.token}:${this.#saysEnd && position === this.tail ? END : position}`;
+  }
+
+  idLine(position: Position): string {
+    return `id: ${this.idOf(position)}\n`;
+  }
+
+  /** How long that is, in bytes and in characters. */
+  idLineLength(position: Position): number {
+    const frame = 'id: :\n'.length + this.token.length;
+    if (this.#saysEnd && position === this.tail) return frame + END.length;
+    let digits = 1;
+    for (let rest = position; rest >= 10; rest /= 10) digits++;
+    return frame + digits;
+  }
+}

@@ -1,0 +1,3 @@
+export function numbersItself(_source: unknown): boolean {
+  return false;
+}
