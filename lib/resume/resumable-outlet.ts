@@ -179,8 +179,9 @@ export class ResumableOutlet implements Outlet, ConnectionOwner {
       for (const { backlog } of this.#readers) backlog.onAppended(event, position);
     }
     const own = lastWords.filter((event) => !logged.includes(event));
-    for (const { connection } of [...this.#readers]) connection.end(own, withinMs, closesSocket);
     if (this.#readers.length === 0) this.owner.onAllEnded();
+    // one whose response fails at this is gone at once, and the last of them tells the owner
+    for (const { connection } of [...this.#readers]) connection.end(own, withinMs, closesSocket);
   }
 
   destroy(): void {
