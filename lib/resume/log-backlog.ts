@@ -1,7 +1,7 @@
 import type { EncodedEvent } from '../event/encode.js';
 import { type Backlog, MAX_WRITE_BYTES, type PushResult, type Slice } from '../connection/backlog.js';
 import { Outbox } from '../connection/outbox.js';
-import type { Position } from '../log/event-log.js';
+import type { LogLimits, Position } from '../log/event-log.js';
 import type { BufferOptions, Complete } from '../options/options.js';
 import { type ResetReason, resetEvent } from './reset.js';
 import type { SessionLog } from './session-log.js';
@@ -68,6 +68,12 @@ export class LogBacklog implements Backlog {
    */
   get idLine(): string {
     return this.#hasReset ? '' : this.log.idLine(this.#reached);
+  }
+
+  /** When the log takes this event too, it has to trim what waits here. */
+  losesBy({ byteLength }: EncodedEvent, { maxEvents, maxBytes }: Required<Pick<LogLimits, 'maxEvents' | 'maxBytes'>>): boolean {
+    const waiting = this.log.tail - this.#reached;
+    return waiting > 0 && (waiting >= maxEvents || this.#bytes + byteLength > maxBytes);
   }
 
   /** The log has one event more. */

@@ -47,7 +47,8 @@ export class ResumableOutlet implements Outlet, ConnectionOwner {
   #opening: Reader | undefined;
   /** A source waits to be told that it may go on. */
   #wanted = false;
-  /** Nobody is attached: bytes that the log took since then, and in this turn. */
+  /** Nobody is attached: what the log took since then, and in this turn. */
+  #detachedEvents = 0;
   #detachedBytes = 0;
   #turnBytes = 0;
 
@@ -106,7 +107,7 @@ export class ResumableOutlet implements Outlet, ConnectionOwner {
 
   get #isHalfFull(): boolean {
     const { resume } = this.options;
-    return resume !== false && this.#detachedBytes > resume.maxBytes / 2;
+    return resume !== false && (this.#detachedBytes > resume.maxBytes / 2 || this.#detachedEvents >= resume.maxEvents / 2);
   }
 
   get isWaiting(): boolean {
@@ -134,6 +135,9 @@ export class ResumableOutlet implements Outlet, ConnectionOwner {
       for (const { connection } of [...this.#readers]) connection.push(event);
       return 0;
     }
+    for (const reader of this.#readers.length === 1 ? this.#readers : [...this.#readers]) this.#writeBefore(event, reader);
+    // a response that failed at that has ended the session
+    if (this.log.ending) return 'dropped';
     const position = this.log.append(event);
     if (this.#readers.length === 0) this.#takeDetached(event);
     for (const reader of this.#readers.length === 1 ? this.#readers : [...this.#readers]) {
@@ -161,8 +165,10 @@ export class ResumableOutlet implements Outlet, ConnectionOwner {
   start(openingLines: string): void {
     const reader = this.#opening;
     this.#opening = undefined;
-    if (reader) reader.connection.start(openingLines + (this.#isPlain ? '' : reader.backlog.idLine));
-    if (this.#wanted) reader?.connection.tellWhenReady();
+    if (!reader) return;
+    // before it begins, as it may have no more to write after that
+    if (this.#wanted) reader.connection.tellWhenReady();
+    reader.connection.start(openingLines + (this.#isPlain ? '' : reader.backlog.idLine));
   }
 
   /** One of them has it, or none is there: then the log has. */
@@ -205,7 +211,7 @@ export class ResumableOutlet implements Outlet, ConnectionOwner {
 
   /** Nobody is attached any more, and the session lives on: a paused source may go on into the log. */
   onDetached(): void {
-    this.#detachedBytes = 0;
+    this.#detachedEvents = this.#detachedBytes = 0;
     if (this.#wanted) this.#readOnNextTurn();
   }
 
@@ -226,6 +232,7 @@ export class ResumableOutlet implements Outlet, ConnectionOwner {
     const waiting = this.#waiting;
     if (!waiting) return;
     waiting.connection.release();
+    this.#opening = undefined;
     this.#remove(waiting.connection);
   }
 
@@ -259,7 +266,18 @@ export class ResumableOutlet implements Outlet, ConnectionOwner {
     }
   }
 
+  /** What the log would lose by an event leaves first, to whoever takes it: nothing is lost in one large turn. */
+  #writeBefore(event: EncodedEvent, { backlog, connection }: Reader): void {
+    const { resume } = this.options;
+    if (!resume) return;
+    for (let before = Infinity; !connection.isBlocked && backlog.bytes < before && backlog.losesBy(event, resume);) {
+      before = backlog.bytes;
+      connection.flush(true);
+    }
+  }
+
   #takeDetached({ byteLength }: EncodedEvent): void {
+    this.#detachedEvents++;
     this.#detachedBytes += byteLength;
     this.#turnBytes += byteLength;
   }
