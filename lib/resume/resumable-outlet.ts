@@ -5,9 +5,11 @@ import type { Outlet } from '../connection/outlet.js';
 import type { ResponseStream } from '../connection/response-stream.js';
 import type { EncodedEvent } from '../event/encode.js';
 import type { Position } from '../log/event-log.js';
+import type { CloseReason } from '../options/close-reasons.js';
 import type { ResolvedRouteOptions } from '../options/options.js';
 import { LogBacklog } from './log-backlog.js';
 import type { ResetReason } from './reset.js';
+import type { SessionDirectory } from './session-directory.js';
 import type { SessionLog } from './session-log.js';
 
 /** The session whose connections come and go. */
@@ -47,7 +49,8 @@ export class ResumableOutlet implements Outlet, ConnectionOwner {
   #opening: Reader | undefined;
   /** A source waits to be told that it may go on. */
   #wanted = false;
-  /** Nobody is attached: bytes that the log took since then, and in this turn. */
+  /** Nobody is attached: what the log took since then, and in this turn. */
+  #detachedEvents = 0;
   #detachedBytes = 0;
   #turnBytes = 0;
 
@@ -55,8 +58,30 @@ export class ResumableOutlet implements Outlet, ConnectionOwner {
     private readonly owner: OutletOwner,
     private readonly context: ConnectionContext,
     private readonly options: ResolvedRouteOptions,
-    readonly log: SessionLog,
+    private readonly directory: SessionDirectory,
+    private readonly log: SessionLog,
   ) {}
+
+  /**
+   * One more client: watches its response and sends the headers; {@link start} writes what it has missed.
+   * Throws what Node, or an `on-headers` hook, has against them; then the framework can still answer.
+   * @returns `false` when it has left already
+   */
+  receive(response: ResponseStream, after: Position, reset?: ResetReason): boolean {
+    if (reset === undefined && after > 0) this.#isKnown = true;
+    this.add(response, after, reset);
+    this.attach();
+    if (!this.isWaiting) return false;
+    try {
+      this.sendHead();
+    } catch (error) {
+      const waiting = this.#waiting?.connection;
+      waiting?.release();
+      if (waiting) this.#remove(waiting);
+      throw error;
+    }
+    return true;
+  }
 
   /** Takes a response in, which waits for its headers; {@link attach} begins to watch it. */
   add(response: ResponseStream, after: Position, reset?: ResetReason): void {
@@ -71,11 +96,6 @@ export class ResumableOutlet implements Outlet, ConnectionOwner {
   /** Whether a client that has gone may know how to come back by an id. */
   get isKnown(): boolean {
     return this.#isKnown || this.#eventsSent > 0;
-  }
-
-  /** A client came by its id. */
-  onKnown(): void {
-    this.#isKnown = true;
   }
 
   get connections(): number {
@@ -106,7 +126,7 @@ export class ResumableOutlet implements Outlet, ConnectionOwner {
 
   get #isHalfFull(): boolean {
     const { resume } = this.options;
-    return resume !== false && this.#detachedBytes > resume.maxBytes / 2;
+    return resume !== false && (this.#detachedBytes > resume.maxBytes / 2 || this.#detachedEvents > resume.maxEvents / 2);
   }
 
   get isWaiting(): boolean {
@@ -161,8 +181,8 @@ export class ResumableOutlet implements Outlet, ConnectionOwner {
   start(openingLines: string): void {
     const reader = this.#opening;
     this.#opening = undefined;
-    if (reader) reader.connection.start(openingLines + (this.#isPlain ? '' : reader.backlog.idLine));
     if (this.#wanted) reader?.connection.tellWhenReady();
+    if (reader) reader.connection.start(openingLines + (this.#isPlain ? '' : reader.backlog.idLine));
   }
 
   /** One of them has it, or none is there: then the log has. */
@@ -204,7 +224,7 @@ export class ResumableOutlet implements Outlet, ConnectionOwner {
 
   /** Nobody is attached any more, and the session lives on: a paused source may go on into the log. */
   onDetached(): void {
-    this.#detachedBytes = 0;
+    this.#detachedEvents = this.#detachedBytes = 0;
     if (this.#wanted) this.#readOnNextTurn();
   }
 
@@ -214,18 +234,29 @@ export class ResumableOutlet implements Outlet, ConnectionOwner {
     if (this.log.ending?.after === 'restart') this.log.events.clear();
   }
 
-  /** From now on it is as if there were no log; before anything was sent. */
-  giveUpLog(): void {
-    this.#isPlain = true;
-    for (const { backlog } of this.#readers) backlog.discard();
+  /** What becomes of a client that comes back from now on. */
+  conclude(reason: CloseReason, reconnect: boolean, at: number): void {
+    if (this.#isPlain) return;
+    const after = reconnect ? 'restart' : this.options.afterEnd[reason];
+    const reset = reconnect ? undefined : reason === 'client-disconnect' ? 'expired' : 'ended';
+    this.directory.end(this.log, { after, reset, at });
   }
 
-  /** The headers of a response could not be sent: somebody else answers. */
-  releaseWaiting(): void {
-    const waiting = this.#waiting;
-    if (!waiting) return;
-    waiting.connection.release();
-    this.#remove(waiting.connection);
+  /** Nobody has heard of the session, so that nobody can come back. */
+  forget(): void {
+    this.directory.forget(this.log);
+  }
+
+  /**
+   * From now on it is as if there were no log: the source brings ids of its own.
+   * @returns `false` when it is too late for that, as something was sent
+   */
+  giveUpLog(): boolean {
+    if (this.log.tail > 0) return false;
+    this.#isPlain = true;
+    this.forget();
+    for (const { backlog } of this.#readers) backlog.discard();
+    return true;
   }
 
   onReady(): void {
@@ -259,6 +290,7 @@ export class ResumableOutlet implements Outlet, ConnectionOwner {
   }
 
   #takeDetached({ byteLength }: EncodedEvent): void {
+    this.#detachedEvents++;
     this.#detachedBytes += byteLength;
     this.#turnBytes += byteLength;
   }
