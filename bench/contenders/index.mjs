@@ -36,6 +36,7 @@ export const contenders = {
     loads: ['idle'],
     quick: true,
   },
+  'ours, resume, Fastify': { kind: 'ours', start: managed(fastify, sseEvent, { resume: {} }), loads: ['steady', 'paced'], quick: true },
   'ours, objects, Fastify': { kind: 'ours', start: managed(fastify, object), loads: ['steady', 'paced'], quick: true },
   'ours, SseEvent, Express': { kind: 'ours', start: managed(express, sseEvent), loads: WITHOUT_HEARTBEATS, quick: true },
   'Nest @Sse(), Fastify': { kind: 'other', start: nestSse(fastify), loads: WITHOUT_HEARTBEATS, quick: true },

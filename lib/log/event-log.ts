@@ -65,6 +65,8 @@ export interface HeldLog<E extends Loggable> extends EventLog<E> {
   read(after: Position, maxBytes: number): LogPage<E>;
   tail(): Position;
   trimmedUpTo(topic?: string): Position;
+  /** The event at a position; absent when it was trimmed, or has not been yet. */
+  at(position: Position): E | undefined;
   /** How many events it holds. */
   readonly size: number;
   /** Of these, on the wire. */

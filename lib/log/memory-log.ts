@@ -73,6 +73,10 @@ export class MemoryLog<E extends Loggable> implements HeldLog<E> {
     return { events, reached: events.length > 0 ? this.#trimmed + to - this.#start : after, isTrimmed: after < this.#trimmed };
   }
 
+  at(position: Position): E | undefined {
+    return position > this.#trimmed ? this.#events[position - this.#trimmed - 1 + this.#start] : undefined;
+  }
+
   tail(): Position {
     return this.#trimmed + this.size;
   }

@@ -123,23 +123,28 @@ export class LogBacklog implements Backlog {
   }
 
   #takeEvents(): Slice | undefined {
-    const { events } = this.log.events.read(this.#reached, MAX_WRITE_BYTES);
     let chunk = '';
     let byteLength = 0;
     let taken = 0;
-    for (const event of events) {
+    for (let event = this.#next; event; event = this.#next) {
       const position = this.#reached + 1;
       const size = this.#sizeOf(event, position);
-      if (byteLength + size > MAX_WRITE_BYTES) break;
+      if (byteLength + size > MAX_WRITE_BYTES) {
+        if (taken === 0) return this.#takeRest(this.#begin(event));
+        break;
+      }
       chunk += event.text.slice(0, -BLANK_LINE.length) + this.log.idLine(position) + BLANK_LINE;
       byteLength += size;
       taken++;
       this.#reached = position;
     }
-    const [first] = events;
-    if (taken === 0) return first && this.#takeRest(this.#begin(first));
+    if (taken === 0) return undefined;
     this.#leave(byteLength);
     return { chunk, byteLength, events: taken };
+  }
+
+  get #next(): EncodedEvent | undefined {
+    return this.log.events.at(this.#reached + 1);
   }
 
   #begin(event: EncodedEvent): Rest {
@@ -175,7 +180,8 @@ export class LogBacklog implements Backlog {
   #measure(): void {
     this.#bytes = 0;
     let position = this.#reached;
-    for (const event of this.log.events.read(this.#reached, Infinity).events) this.#bytes += this.#sizeOf(event, ++position);
+    for (let event = this.log.events.at(++position); event; event = this.log.events.at(++position))
+      this.#bytes += this.#sizeOf(event, position);
     this.#missedBytes = this.#bytes;
   }
 }

@@ -5,9 +5,11 @@ import type { Outlet } from '../connection/outlet.js';
 import type { ResponseStream } from '../connection/response-stream.js';
 import type { EncodedEvent } from '../event/encode.js';
 import type { Position } from '../log/event-log.js';
+import type { CloseReason } from '../options/close-reasons.js';
 import type { ResolvedRouteOptions } from '../options/options.js';
 import { LogBacklog } from './log-backlog.js';
 import type { ResetReason } from './reset.js';
+import type { SessionDirectory } from './session-directory.js';
 import type { SessionLog } from './session-log.js';
 
 /** The session whose connections come and go. */
@@ -56,8 +58,31 @@ export class ResumableOutlet implements Outlet, ConnectionOwner {
     private readonly owner: OutletOwner,
     private readonly context: ConnectionContext,
     private readonly options: ResolvedRouteOptions,
-    readonly log: SessionLog,
+    private readonly directory: SessionDirectory,
+    private readonly log: SessionLog,
   ) {}
+
+  /**
+   * One more client: watches its response and sends the headers; {@link start} writes what it has missed.
+   * Throws what Node, or an `on-headers` hook, has against them; then the framework can still answer.
+   * @returns `false` when it has left already
+   */
+  receive(response: ResponseStream, after: Position, reset?: ResetReason): boolean {
+    if (reset === undefined && after > 0) this.#isKnown = true;
+    this.add(response, after, reset);
+    this.attach();
+    if (!this.isWaiting) return false;
+    try {
+      this.sendHead();
+    } catch (error) {
+      const waiting = this.#waiting?.connection;
+      waiting?.release();
+      if (waiting) this.#remove(waiting);
+      this.#opening = undefined;
+      throw error;
+    }
+    return true;
+  }
 
   /** Takes a response in, which waits for its headers; {@link attach} begins to watch it. */
   add(response: ResponseStream, after: Position, reset?: ResetReason): void {
@@ -72,11 +97,6 @@ export class ResumableOutlet implements Outlet, ConnectionOwner {
   /** Whether a client that has gone may know how to come back by an id. */
   get isKnown(): boolean {
     return this.#isKnown || this.#eventsSent > 0;
-  }
-
-  /** A client came by its id. */
-  onKnown(): void {
-    this.#isKnown = true;
   }
 
   get connections(): number {
@@ -221,19 +241,29 @@ export class ResumableOutlet implements Outlet, ConnectionOwner {
     if (this.log.ending?.after === 'restart') this.log.events.clear();
   }
 
-  /** From now on it is as if there were no log; before anything was sent. */
-  giveUpLog(): void {
-    this.#isPlain = true;
-    for (const { backlog } of this.#readers) backlog.discard();
+  /** What becomes of a client that comes back from now on. */
+  conclude(reason: CloseReason, reconnect: boolean, at: number): void {
+    if (this.#isPlain) return;
+    const after = reconnect ? 'restart' : this.options.afterEnd[reason];
+    const reset = reconnect ? undefined : reason === 'client-disconnect' ? 'expired' : 'ended';
+    this.directory.end(this.log, { after, reset, at });
   }
 
-  /** The headers of a response could not be sent: somebody else answers. */
-  releaseWaiting(): void {
-    const waiting = this.#waiting;
-    if (!waiting) return;
-    waiting.connection.release();
-    this.#opening = undefined;
-    this.#remove(waiting.connection);
+  /** Nobody has heard of the session, so that nobody can come back. */
+  forget(): void {
+    this.directory.forget(this.log);
+  }
+
+  /**
+   * From now on it is as if there were no log: the source brings ids of its own.
+   * @returns `false` when it is too late for that, as something was sent
+   */
+  giveUpLog(): boolean {
+    if (this.log.tail > 0) return false;
+    this.#isPlain = true;
+    this.forget();
+    for (const { backlog } of this.#readers) backlog.discard();
+    return true;
   }
 
   onReady(): void {

@@ -31,12 +31,17 @@ export class SessionLog {
   /** The last event says that it was the last, to a client that comes back and to any node. */
   #saysEnd = false;
 
+  /** An id line up to its position. */
+  readonly #idStart: string;
+
   constructor(
     readonly token: string,
     readonly sessionId: string,
     readonly address: LogAddress,
     readonly events: HeldLog<EncodedEvent>,
-  ) {}
+  ) {
+    this.#idStart = `id: ${token}:`;
+  }
 
   /** Where the newest event stands. */
   get tail(): Position {
@@ -51,19 +56,19 @@ export class SessionLog {
 
   /** What tells a client where it stands. */
   idOf(position: Position): string {
-    return `${this.token}:${this.#saysEnd && position === this.tail ? END : position}`;
+    return `${this.token}:${this.#nameOf(position)}`;
   }
 
   idLine(position: Position): string {
-    return `id: ${this.idOf(position)}\n`;
+    return `${this.#idStart}${this.#nameOf(position)}\n`;
   }
 
   /** How long that is, in bytes and in characters. */
   idLineLength(position: Position): number {
-    const frame = 'id: :\n'.length + this.token.length;
-    if (this.#saysEnd && position === this.tail) return frame + END.length;
-    let digits = 1;
-    for (let rest = position; rest >= 10; rest /= 10) digits++;
-    return frame + digits;
+    return this.#idStart.length + String(this.#nameOf(position)).length + 1;
+  }
+
+  #nameOf(position: Position): Position | typeof END {
+    return this.#saysEnd && position === this.tail ? END : position;
   }
 }

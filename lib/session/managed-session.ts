@@ -15,6 +15,7 @@ import { type OutletOwner, ResumableOutlet } from '../resume/resumable-outlet.js
 import type { ResetReason } from '../resume/reset.js';
 import { numbersItself } from '../source/paced-source.js';
 import type { SseSource } from '../source/sse-source.js';
+import { IdentifiedSession } from './identified-session.js';
 import { lastEvents } from './last-events.js';
 import { Lifetime } from './lifetime.js';
 import {
@@ -30,19 +31,10 @@ import {
 } from './session-errors.js';
 import { retryLine } from './retry-line.js';
 import { Revalidation } from './revalidation.js';
-import { type HookedSession, type RouteHooks, addHook, runHooks } from './session-hooks.js';
-import type { HookTable } from './hooks.js';
-import { sessionId } from './session-id.js';
+import { runHooks } from './session-hooks.js';
 import { SourceRun, type SourceReader } from './source-run.js';
 import type { SessionContext, SessionIdentity } from './session-context.js';
-import {
-  type CompletionCallback,
-  type ErrorCallback,
-  type OpenCallback,
-  type SendResult,
-  SseSession,
-  type TimeoutCallback,
-} from './sse-session.js';
+import type { SendResult } from './sse-session.js';
 import { type SessionState, afterConnectionEnd, canGo, hooksOf, isAbrupt, opensFirst, reasonOf } from './state.js';
 
 /** How a client comes to a session that there is already. */
@@ -81,18 +73,14 @@ class SessionAlarm extends Alarm {
  * The one implementation of {@link SseSession}: the state, the timers, the source, the hooks and the connection of one run, and the order
  * in which they end. Everything that ends a session goes through {@link end}.
  */
-export class ManagedSession extends SseSession implements ConnectionOwner, OutletOwner, SourceReader, HookedSession {
-  readonly id = sessionId();
+export class ManagedSession extends IdentifiedSession<ManagedSession> implements ConnectionOwner, OutletOwner, SourceReader {
   state: SessionState = 'connecting';
   closeReason: CloseReason | undefined;
   error: unknown;
   openedAt: number | undefined;
 
-  /** The controller on which the handler runs, as `this` of the route's hooks. */
-  controller: unknown;
   /** No interceptor stands between the source and the session, so that what it emits need not pass through Nest. */
   isDirect = false;
-  ownHooks: HookTable | undefined;
 
   readonly #outlet: Outlet;
   /** The same, when clients can come back to it. */
@@ -101,7 +89,6 @@ export class ManagedSession extends SseSession implements ConnectionOwner, Outle
   readonly #alarm = new SessionAlarm(this);
   readonly #lifetime: Lifetime;
   readonly #revalidation: Revalidation | undefined;
-  #data: Record<string, unknown> | undefined;
   #abort: AbortController | undefined;
   #onSettled: SettledListener | undefined;
   #opensSoon = false;
@@ -109,14 +96,14 @@ export class ManagedSession extends SseSession implements ConnectionOwner, Outle
   readonly #scope = new AsyncResource('SseSession');
 
   constructor(
-    private readonly context: SessionContext<ManagedSession>,
-    private readonly identity: SessionIdentity,
+    context: SessionContext<ManagedSession>,
+    identity: SessionIdentity,
     response: ResponseStream,
     onSettled: SettledListener,
     /** Why its client, which has come back, may have missed something. */
     reset?: ResetReason,
   ) {
-    super();
+    super(context, identity);
     this.#onSettled = onSettled;
     this.#source = new SourceRun(this, context.producers, context.logger);
     this.#lifetime = new Lifetime(context.clock, context.random, identity.options, identity.authorizedUntil);
@@ -133,30 +120,6 @@ export class ManagedSession extends SseSession implements ConnectionOwner, Outle
     this.context.onCreated(this);
     this.context.wheel.set(this.#alarm, this.#deadline);
     this.#outlet.attach();
-  }
-
-  get key(): string | undefined {
-    return this.identity.key;
-  }
-
-  get principal(): string | undefined {
-    return this.identity.principal;
-  }
-
-  get route(): string {
-    return this.identity.route;
-  }
-
-  get remoteAddress(): string | undefined {
-    return this.identity.remoteAddress;
-  }
-
-  get routeHooks(): RouteHooks {
-    return this.identity.hooks;
-  }
-
-  get options(): SessionIdentity['options'] {
-    return this.identity.options;
   }
 
   get lastActivityAt(): number {
@@ -192,10 +155,6 @@ export class ManagedSession extends SseSession implements ConnectionOwner, Outle
     return this.#resumable !== undefined && !this.#hasEnded;
   }
 
-  get data(): Record<string, unknown> {
-    return (this.#data ??= {});
-  }
-
   get signal(): AbortSignal {
     if (!this.#abort) {
       this.#abort = new AbortController();
@@ -216,7 +175,7 @@ export class ManagedSession extends SseSession implements ConnectionOwner, Outle
 
   send(event: unknown): SendResult {
     if (this.#hasEnded) return 'closed';
-    return this.deliver(readEvent(event, this.identity.options));
+    return this.deliver(readEvent(event, this.options));
   }
 
   comment(text: string): SendResult {
@@ -232,10 +191,10 @@ export class ManagedSession extends SseSession implements ConnectionOwner, Outle
     if (event.committed) this.#lifetime.touch();
     const result = this.#outlet.push(event);
     if (result === 'overflow') {
-      this.end('slow-client', overflowed(this, this.identity.options.buffer.maxBytes));
+      this.end('slow-client', overflowed(this, this.options.buffer.maxBytes));
       return 'closed';
     }
-    if (this.state === 'connecting' && this.identity.options.openOn === 'first-event' && event.committed) this.open();
+    if (this.state === 'connecting' && this.options.openOn === 'first-event' && event.committed) this.open();
     // opening, or writing to make room, may have failed
     if (this.#hasEnded) return 'closed';
     return result === 'dropped' ? 'dropped' : 'accepted';
@@ -289,7 +248,7 @@ export class ManagedSession extends SseSession implements ConnectionOwner, Outle
 
   /** The handler has resolved: what fails within this macrotask still has its proper HTTP status. */
   handlerResolved(): void {
-    if (this.#opensSoon || this.identity.options.openOn !== 'handler') return;
+    if (this.#opensSoon || this.options.openOn !== 'handler') return;
     this.#opensSoon = true;
     setImmediate(() => this.open());
   }
@@ -369,17 +328,8 @@ export class ManagedSession extends SseSession implements ConnectionOwner, Outle
   attach(response: ResponseStream, { after, reset, authorizedUntil }: Attachment): void {
     const outlet = this.#resumable;
     if (!outlet) throw new Error('Nobody can come back to this session');
-    if (reset === undefined && after > 0) outlet.onKnown();
-    outlet.add(response, after, reset);
-    outlet.attach();
-    // it has left already
-    if (!outlet.isWaiting) return;
-    try {
-      outlet.sendHead();
-    } catch (error) {
-      outlet.releaseWaiting();
-      throw error;
-    }
+    if (!outlet.receive(response, after, reset)) return;
+    // what hooks of the head do may have ended it
     if (this.#hasEnded) return;
     this.#lifetime.authorize(authorizedUntil);
     this.#lifetime.attach();
@@ -407,7 +357,7 @@ export class ManagedSession extends SseSession implements ConnectionOwner, Outle
     this.error = error;
     if (reason === 'error') this.#logError(error);
     if (isAbrupt(reason) || this.#outlet.isClosed) {
-      this.#endLog(lastWords);
+      this.#conclude(lastWords);
       this.#outlet.destroy();
       this.#closed();
       return true;
@@ -415,7 +365,7 @@ export class ManagedSession extends SseSession implements ConnectionOwner, Outle
     this.#go('closing');
     this.context.wheel.cancel(this.#alarm);
     this.#stopProducing();
-    this.#endLog(lastWords);
+    this.#conclude(lastWords);
     this.#outlet.end(
       [...(lastWords.retry ? [lastWords.retry] : []), ...this.#lastEvents(lastWords)],
       this.context.closingMs(this),
@@ -481,22 +431,6 @@ export class ManagedSession extends SseSession implements ConnectionOwner, Outle
     this.#closed();
   }
 
-  onOpen(callback: OpenCallback): void {
-    addHook('open', this, callback, this.context);
-  }
-
-  onCompletion(callback: CompletionCallback): void {
-    addHook('completion', this, callback, this.context);
-  }
-
-  onTimeout(callback: TimeoutCallback): void {
-    addHook('timeout', this, callback, this.context);
-  }
-
-  onError(callback: ErrorCallback): void {
-    addHook('error', this, callback, this.context);
-  }
-
   /** The one place where the state changes; what the table does not allow is a defect of this class. */
   #go(to: SessionState): void {
     if (!canGo(this.state, to)) throw new Error(`A session cannot go from ${this.state} to ${to}`);
@@ -554,31 +488,23 @@ export class ManagedSession extends SseSession implements ConnectionOwner, Outle
   #openLog(response: ResponseStream, reset: ResetReason | undefined): ResumableOutlet | undefined {
     const { options } = this.identity;
     if (!options.resume) return undefined;
-    const log = this.context.directory.open(this.id, this.identity, options.resume);
-    const outlet = new ResumableOutlet(this, this.context.connections, options, log);
+    const { directory, connections } = this.context;
+    const log = directory.open(this.id, this.identity, options.resume);
+    const outlet = new ResumableOutlet(this, connections, options, directory, log);
     outlet.add(response, 0, reset);
     return outlet;
   }
 
   /** Its source numbers its events itself, and a client that comes back with such a number is the source's business. */
   #giveUpLog(): void {
-    const outlet = this.#resumable;
-    if (!outlet || this.openedAt !== undefined || outlet.log.tail > 0) return;
+    if (this.openedAt !== undefined || !this.#resumable?.giveUpLog()) return;
     this.#resumable = undefined;
-    this.context.directory.forget(outlet.log);
-    outlet.giveUpLog();
     // nobody who knows of it can come back
     if (this.state === 'detached') this.end('client-disconnect');
   }
 
-  /** What becomes of a client that comes back. */
-  #endLog({ reconnect = false }: LastWords): void {
-    const log = this.#resumable?.log;
-    if (!log) return;
-    const reason = this.closeReason as CloseReason;
-    const after = reconnect ? 'restart' : this.options.afterEnd[reason];
-    const reset = reconnect ? undefined : reason === 'client-disconnect' ? 'expired' : 'ended';
-    this.context.directory.end(log, { after, reset, at: this.context.clock.now() });
+  #conclude({ reconnect = false }: LastWords): void {
+    this.#resumable?.conclude(this.closeReason as CloseReason, reconnect, this.context.clock.now());
   }
 
   #lastEvents({ reconnect }: LastWords): EncodedEvent[] {
@@ -604,7 +530,7 @@ export class ManagedSession extends SseSession implements ConnectionOwner, Outle
   #endUnopened(reason: CloseReason, error: unknown): boolean {
     this.closeReason = reason;
     this.error = error;
-    if (this.#resumable) this.context.directory.forget(this.#resumable.log);
+    this.#resumable?.forget();
     this.#outlet.release();
     this.#closed();
     return true;
