@@ -57,12 +57,12 @@ export class Stage {
   }
 
   /** A client on a bare socket that has sent its request. */
-  async client(port, path, { host = '127.0.0.1', method = 'GET', headers = {}, body, localAddress } = {}) {
+  async client(port, path, { host = '127.0.0.1', method = 'GET', headers = {}, body, localAddress, encoding } = {}) {
     const client = new Client(connectSocket({ port, host, localAddress, allowHalfOpen: true }));
     this.#clients.add(client);
     void client.closed.then(() => this.#clients.delete(client));
     await client.connected;
-    client.request(path, { method, headers, body });
+    client.request(path, { method, headers, body, encoding });
     return client;
   }
 }
@@ -108,7 +108,7 @@ class Server {
   async settled(ms = 5_000) {
     await until(async () => {
       const { sessions } = (await this.ask('seen')).stats;
-      return sessions.connecting + sessions.open + sessions.closing === 0;
+      return sessions.connecting + sessions.open + sessions.detached + sessions.closing === 0;
     }, ms);
     return this.ask('seen');
   }
@@ -145,11 +145,11 @@ class Client {
     this.connected = once(socket, 'connect');
   }
 
-  request(path, { method, headers, body }) {
+  request(path, { method, headers, body, encoding = 'utf8' }) {
     const lines = [`${method} ${path} HTTP/1.1`, 'Host: x', 'Accept: text/event-stream'];
     for (const [name, value] of Object.entries(headers)) lines.push(`${name}: ${value}`);
     if (body !== undefined) lines.push('Content-Type: application/json', `Content-Length: ${Buffer.byteLength(body)}`);
-    this.socket.write(`${lines.join('\r\n')}\r\n\r\n${body ?? ''}`);
+    this.socket.write(`${lines.join('\r\n')}\r\n\r\n${body ?? ''}`, encoding);
   }
 
   /** Waits for a text or a predicate; false when it did not come. */
@@ -177,6 +177,6 @@ class Client {
 /** The figures that every row demands, whatever it is about: nothing uncaught, nothing left, every session completed once. */
 export function isClean(seen) {
   const { sessions } = seen.stats;
-  const left = sessions.connecting + sessions.open + sessions.closing;
+  const left = sessions.connecting + sessions.open + sessions.detached + sessions.closing;
   return seen.uncaught.length === 0 && seen.twice === 0 && left === 0 && seen.stats.bytes.pending === 0 && seen.foreignContexts === 0;
 }

@@ -53,6 +53,19 @@ const ticks = (ms, size = 0) =>
     };
   });
 
+/** Goes on whether somebody is there or not; one event in fifty is large. */
+const numbered = (count, tag) =>
+  new Observable((subscriber) => {
+    let n = 0;
+    const timer = setInterval(() => {
+      for (let burst = 0; burst < 1 + (n % 3) && n < count; burst++, n++) {
+        subscriber.next({ n, tag, filler: 'x'.repeat(n % 50 === 49 ? 100_000 : (n * 37) % 700) });
+      }
+      if (n >= count) subscriber.complete();
+    }, 3);
+    return () => clearInterval(timer);
+  });
+
 async function* endless(size) {
   const text = 'x'.repeat(size);
   for (;;) yield text;
@@ -63,6 +76,8 @@ const sources = {
   quiet: () => concat(of('begin'), NEVER),
   ticks: ({ ms = '100', size = '0' }) => ticks(Number(ms), Number(size)),
   endless: ({ size = '32768' }) => endless(Number(size)),
+  numbered: ({ n, tag }) => numbered(Number(n), tag),
+  marker: ({ user: name }) => of(`marker of ${name}`),
   done: ({ n = '1' }) => of(...Array.from({ length: Number(n) }, (_, i) => ({ n: i }))),
   /** The handler ignores the signal, and gives a source that is let go of unread. */
   async late({ ms = '0' }) {

@@ -4,7 +4,8 @@ import { rows as hostile } from './hostile.mjs';
 import { rows as memory } from './memory.mjs';
 
 import { rows as proxies } from './proxies.mjs';
+import { rows as resume } from './resume.mjs';
 import { rows as shutdown } from './shutdown.mjs';
 import { rows as time } from './time.mjs';
 
-export const rows = [...deadPeers, ...disconnects, ...memory, ...hostile, ...time, ...shutdown, ...proxies];
+export const rows = [...deadPeers, ...disconnects, ...memory, ...resume, ...hostile, ...time, ...shutdown, ...proxies];
