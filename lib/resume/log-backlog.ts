@@ -1,7 +1,7 @@
 import type { EncodedEvent } from '../event/encode.js';
 import { type Backlog, MAX_WRITE_BYTES, type PushResult, type Slice } from '../connection/backlog.js';
 import { Outbox } from '../connection/outbox.js';
-import type { Position } from '../log/event-log.js';
+import type { LogLimits, Position } from '../log/event-log.js';
 import type { BufferOptions, Complete } from '../options/options.js';
 import { type ResetReason, resetEvent } from './reset.js';
 import type { SessionLog } from './session-log.js';
@@ -23,7 +23,11 @@ const BLANK_LINE = '\n';
 export class LogBacklog implements Backlog {
   #reached: Position;
   #bytes = 0;
+  /** Of these, what was there when it came: missed, and in the log whether it reads or not. */
+  #missedBytes = 0;
   #rest: Rest | undefined;
+  /** Its client has not heard yet that it may have missed something. */
+  #hasReset = false;
   /** What is of this connection alone: a reset, comments, the last words. */
   readonly #own: Outbox;
   readonly #maxBytes: number;
@@ -50,14 +54,26 @@ export class LogBacklog implements Backlog {
     return this.#rest === undefined && this.#own.isEmpty && this.#reached === this.log.tail;
   }
 
-  /** More waits than may; one event alone always may. */
+  /**
+   * More was sent than may wait; one event alone always may. What it has missed does not count: cut for that, a client would come back for the same,
+   * and never get further.
+   */
   get isTooMuch(): boolean {
-    return this.#bytes > this.#maxBytes && this.log.tail - this.#reached + (this.#rest ? 1 : 0) > 1;
+    return this.#bytes - this.#missedBytes > this.#maxBytes && this.log.tail - this.#reached + (this.#rest ? 1 : 0) > 1;
   }
 
-  /** Says what its client has when it has what was taken; for the opening lines. */
+  /**
+   * Says what its client has when it has what was taken; for the opening lines. A reset has an id of its own, and before it there is none: some clients
+   * take an id at its line, and one that is cut in between would not hear of the reset.
+   */
   get idLine(): string {
-    return this.log.idLine(this.#reached);
+    return this.#hasReset ? '' : this.log.idLine(this.#reached);
+  }
+
+  /** When the log takes this event too, it has to trim what waits here. */
+  losesBy({ byteLength }: EncodedEvent, { maxEvents, maxBytes }: Required<Pick<LogLimits, 'maxEvents' | 'maxBytes'>>): boolean {
+    const waiting = this.log.tail - this.#reached;
+    return waiting > 0 && (waiting >= maxEvents || this.#bytes + byteLength > maxBytes);
   }
 
   /** The log has one event more. */
@@ -80,7 +96,10 @@ export class LogBacklog implements Backlog {
   take(): Slice | undefined {
     if (this.#rest) return this.#takeRest(this.#rest);
     if (this.#isTrimmed) this.#reset('trimmed');
-    if (!this.#own.isEmpty) return this.#own.take();
+    if (!this.#own.isEmpty) {
+      this.#hasReset = false;
+      return this.#own.take();
+    }
     return this.#takeEvents();
   }
 
@@ -88,7 +107,7 @@ export class LogBacklog implements Backlog {
     this.#own.discard();
     this.#rest = undefined;
     this.#reached = this.log.tail;
-    this.#bytes = 0;
+    this.#bytes = this.#missedBytes = 0;
   }
 
   get #isTrimmed(): boolean {
@@ -97,6 +116,7 @@ export class LogBacklog implements Backlog {
 
   /** Never a silent gap: one reset, then what the log still holds. */
   #reset(reason: ResetReason): void {
+    this.#hasReset = true;
     this.#reached = Math.max(this.#reached, this.log.events.trimmedUpTo());
     this.#own.force(resetEvent(reason, this.log.idOf(this.#reached)));
     this.#measure();
@@ -119,7 +139,7 @@ export class LogBacklog implements Backlog {
       this.#reached = position;
     }
     if (taken === 0) return undefined;
-    this.#bytes -= byteLength;
+    this.#leave(byteLength);
     return { chunk, byteLength, events: taken };
   }
 
@@ -139,13 +159,18 @@ export class LogBacklog implements Backlog {
     if (offset < end) {
       const chunk = event.bytes.subarray(offset, Math.min(end, offset + MAX_WRITE_BYTES));
       rest.offset += chunk.byteLength;
-      this.#bytes -= chunk.byteLength;
+      this.#leave(chunk.byteLength);
       return { chunk, byteLength: chunk.byteLength, events: 0 };
     }
     this.#rest = undefined;
     const chunk = this.log.idLine(position) + BLANK_LINE;
-    this.#bytes -= chunk.length;
+    this.#leave(chunk.length);
     return { chunk, byteLength: chunk.length, events: 1 };
+  }
+
+  #leave(bytes: number): void {
+    this.#bytes -= bytes;
+    this.#missedBytes = Math.max(0, this.#missedBytes - bytes);
   }
 
   #sizeOf(event: EncodedEvent, position: Position): number {
@@ -157,5 +182,6 @@ export class LogBacklog implements Backlog {
     let position = this.#reached;
     for (let event = this.log.events.at(++position); event; event = this.log.events.at(++position))
       this.#bytes += this.#sizeOf(event, position);
+    this.#missedBytes = this.#bytes;
   }
 }

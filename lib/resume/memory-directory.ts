@@ -52,9 +52,8 @@ export class MemoryDirectory implements SessionDirectory, LogAccount {
     if (!this.#live.has(log.token)) return;
     this.#unlist(log);
     log.ending = ending;
-    // nobody comes for the rest of a session that starts anew
-    if (ending.after === 'restart') log.events.clear();
-    else this.#tails.add(log);
+    // after the others a new one starts: nobody comes for their rest, and the session lets go of it when its connections have it
+    if (ending.after === 'stop') this.#tails.add(log);
     this.#ended.set(log.token, log);
     if (this.#ended.size > MAX_ENDED) this.#forgetOldest();
   }

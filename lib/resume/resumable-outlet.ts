@@ -78,6 +78,7 @@ export class ResumableOutlet implements Outlet, ConnectionOwner {
       const waiting = this.#waiting?.connection;
       waiting?.release();
       if (waiting) this.#remove(waiting);
+      this.#opening = undefined;
       throw error;
     }
     return true;
@@ -126,7 +127,7 @@ export class ResumableOutlet implements Outlet, ConnectionOwner {
 
   get #isHalfFull(): boolean {
     const { resume } = this.options;
-    return resume !== false && (this.#detachedBytes > resume.maxBytes / 2 || this.#detachedEvents > resume.maxEvents / 2);
+    return resume !== false && (this.#detachedBytes > resume.maxBytes / 2 || this.#detachedEvents >= resume.maxEvents / 2);
   }
 
   get isWaiting(): boolean {
@@ -154,6 +155,9 @@ export class ResumableOutlet implements Outlet, ConnectionOwner {
       for (const { connection } of [...this.#readers]) connection.push(event);
       return 0;
     }
+    for (const reader of this.#readers.length === 1 ? this.#readers : [...this.#readers]) this.#writeBefore(event, reader);
+    // a response that failed at that has ended the session
+    if (this.log.ending) return 'dropped';
     const position = this.log.append(event);
     if (this.#readers.length === 0) this.#takeDetached(event);
     for (const reader of this.#readers.length === 1 ? this.#readers : [...this.#readers]) {
@@ -181,8 +185,10 @@ export class ResumableOutlet implements Outlet, ConnectionOwner {
   start(openingLines: string): void {
     const reader = this.#opening;
     this.#opening = undefined;
-    if (this.#wanted) reader?.connection.tellWhenReady();
-    if (reader) reader.connection.start(openingLines + (this.#isPlain ? '' : reader.backlog.idLine));
+    if (!reader) return;
+    // before it begins, as it may have no more to write after that
+    if (this.#wanted) reader.connection.tellWhenReady();
+    reader.connection.start(openingLines + (this.#isPlain ? '' : reader.backlog.idLine));
   }
 
   /** One of them has it, or none is there: then the log has. */
@@ -199,8 +205,9 @@ export class ResumableOutlet implements Outlet, ConnectionOwner {
       for (const { backlog } of this.#readers) backlog.onAppended(event, position);
     }
     const own = lastWords.filter((event) => !logged.includes(event));
-    for (const { connection } of [...this.#readers]) connection.end(own, withinMs, closesSocket);
     if (this.#readers.length === 0) this.owner.onAllEnded();
+    // one whose response fails at this is gone at once, and the last of them tells the owner
+    for (const { connection } of [...this.#readers]) connection.end(own, withinMs, closesSocket);
   }
 
   destroy(): void {
@@ -286,6 +293,16 @@ export class ResumableOutlet implements Outlet, ConnectionOwner {
     for (const { connection } of [...this.#readers]) {
       how(connection);
       this.#remove(connection);
+    }
+  }
+
+  /** What the log would lose by an event leaves first, to whoever takes it: nothing is lost in one large turn. */
+  #writeBefore(event: EncodedEvent, { backlog, connection }: Reader): void {
+    const { resume } = this.options;
+    if (!resume) return;
+    for (let before = Infinity; !connection.isBlocked && backlog.bytes < before && backlog.losesBy(event, resume);) {
+      before = backlog.bytes;
+      connection.flush(true);
     }
   }
 

@@ -21,7 +21,7 @@ export interface SessionDirectory {
   find(token: string): MaybePromise<SessionLog | undefined>;
   /** That of the live session which the application calls so, of the same principal, route and path; the newest, if there are several. */
   findByKey(address: LogAddress): MaybePromise<SessionLog | undefined>;
-  /** The session is over. Its log is kept for who may still come for the rest. */
+  /** The session is over. Its log is kept for who may still come for the rest; after a `restart` nobody does, and it is the session's to clear. */
   end(log: SessionLog, ending: Ending): void;
   /** Nobody can come back to this one. */
   forget(log: SessionLog): void;

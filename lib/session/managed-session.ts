@@ -479,8 +479,10 @@ export class ManagedSession extends IdentifiedSession<ManagedSession> implements
   #resume(outlet: ResumableOutlet): void {
     if (this.state === 'detached') this.#go('open');
     this.context.wheel.set(this.#alarm, this.#deadline);
-    this.context.onAttached(this);
+    const { connections } = outlet;
     outlet.start(retryLine(this.options.retryMs, this.context.random));
+    // after the opening lines, as one who hears of it may end the session at once; a response may fail at its first write
+    if (outlet.connections === connections) this.context.onAttached(this);
   }
 
   #openLog(response: ResponseStream, reset: ResetReason | undefined): ResumableOutlet | undefined {

@@ -3,7 +3,12 @@ import type { SseSessionModuleOptions, RouteOptions } from '../../lib/options/op
 import { resolveModuleOptions, resolveRouteOptions } from '../../lib/options/resolve.js';
 import { ManagedSession } from '../../lib/session/managed-session.js';
 import type { TcpSocket } from '../../lib/liveness/tcp-table.js';
+import type { SessionIdentity } from '../../lib/session/session-context.js';
 import type { RouteHooks } from '../../lib/session/session-hooks.js';
+import { findReturn } from '../../lib/request/returning.js';
+import type { ResetReason } from '../../lib/resume/reset.js';
+import { sendRest } from '../../lib/resume/rest.js';
+import { retryLine } from '../../lib/session/retry-line.js';
 import { SessionRegistry } from '../../lib/session/session-registry.js';
 import type { SseSource } from '../../lib/source/sse-source.js';
 import { FakeClock, fakeRandom } from '../../lib/testing/fake-clock.js';
@@ -30,6 +35,8 @@ export interface SessionDescription {
   principal?: string;
   key?: string;
   route?: string;
+  /** Of the request, for sessions that can be resumed. */
+  path?: string;
   authorizedUntil?: number;
   response?: MemoryResponse;
 }
@@ -39,6 +46,17 @@ export interface MemoryClient {
   readonly response: MemoryResponse;
   /** What was told of the session, in order: `settled`, `open`, `timeout`, `error <error>`, `completion <reason>`. */
   readonly log: string[];
+}
+
+/** What became of a client that came to a resumable route. */
+export interface Arrival {
+  readonly response: MemoryResponse;
+  /** `waiting` turns into `attached`, `started` or `refused` once the session that it waits for has opened. */
+  answer: 'started' | 'attached' | 'waiting' | 'rest' | 'nothing' | 'refused';
+  /** Absent for `rest` and `nothing`. */
+  session?: ManagedSession;
+  /** Of a session that it started, as of {@link MemoryClient}. */
+  log?: string[];
 }
 
 /** The sessions of an application without its HTTP: a registry on a fake clock, whose clients are in memory. */
@@ -58,19 +76,10 @@ export class MemoryApp {
   }
 
   /** A request that has come and whose handler has not returned yet: its session is connecting. */
-  connect(description: SessionDescription = {}): MemoryClient {
-    const { options = {}, hooks = {}, principal, key, route = 'GET /test', response = new MemoryResponse(), authorizedUntil } = description;
+  connect(description: SessionDescription = {}, reset?: ResetReason): MemoryClient {
+    const { response = new MemoryResponse() } = description;
     const log: string[] = [];
-    const identity = {
-      route,
-      principal,
-      key,
-      remoteAddress: '127.0.0.1',
-      authorizedUntil,
-      hooks,
-      options: resolveRouteOptions(this.registry.options, options, route),
-    };
-    const session = new ManagedSession(this.registry, identity, response, () => log.push('settled'));
+    const session = new ManagedSession(this.registry, this.#identify(description), response, () => log.push('settled'), reset);
     session.controller = description.controller;
     session.onOpen(() => log.push('open'));
     session.onTimeout(() => log.push('timeout'));
@@ -78,6 +87,63 @@ export class MemoryApp {
     session.onCompletion((_, reason) => log.push(`completion ${reason}`));
     session.start();
     return { session, response, log };
+  }
+
+  /** A request for a resumable route, perhaps of a client that comes back: what the interceptor does with it. */
+  arrive(description: SessionDescription, lastEventId?: string): Arrival {
+    const { response = new MemoryResponse() } = description;
+    const identity = this.#identify(description);
+    const found = findReturn(this.registry.directory, identity, lastEventId);
+    if (found instanceof Promise) throw new Error('The engine in memory answers at once');
+    const arrival: Arrival = { response, answer: 'nothing' };
+    const start = (reset: ResetReason | undefined): void => {
+      Object.assign(arrival, { answer: 'started' }, this.connect({ ...description, response }, reset));
+    };
+    if (found.to === 'start') start(found.reset);
+    else if (found.to === 'rest') {
+      const { registry } = this;
+      sendRest(
+        response,
+        found.log,
+        found.after,
+        identity.options,
+        registry.connections,
+        retryLine(identity.options.retryMs, registry.random),
+      );
+      arrival.answer = 'rest';
+    } else if (found.to === 'session') {
+      const session = this.registry.get(found.log.sessionId);
+      if (!session) throw new Error('The directory knows a live session that the registry does not');
+      const attach = (): void => {
+        Object.assign(arrival, { answer: 'attached', session });
+        if (!response.isGone)
+          session.attach(response, { after: found.after, reset: found.reset, authorizedUntil: identity.authorizedUntil });
+      };
+      if (session.state !== 'connecting') attach();
+      else {
+        arrival.answer = 'waiting';
+        session.whenSettled(() => {
+          if (session.isResumable) attach();
+          else if (session.closeReason === undefined || session.closeReason === 'client-disconnect') start(found.reset);
+          else arrival.answer = 'refused';
+        });
+      }
+    }
+    return arrival;
+  }
+
+  #identify(description: SessionDescription): SessionIdentity {
+    const { options = {}, hooks = {}, principal, key, route = 'GET /test', path = '/test', authorizedUntil } = description;
+    return {
+      route,
+      principal,
+      key,
+      remoteAddress: '127.0.0.1',
+      authorizedUntil,
+      path,
+      hooks,
+      options: resolveRouteOptions(this.registry.options, options, route),
+    };
   }
 
   /** A session whose headers are out. */

@@ -1,0 +1,214 @@
+import { describe, expect, it } from '@jest/globals';
+import { loggedBytes } from '../../../lib/log/logged-bytes.js';
+import { ENDED_MS, MAX_ENDED, MemoryDirectory } from '../../../lib/resume/memory-directory.js';
+import type { LogAddress, SessionLog } from '../../../lib/resume/session-log.js';
+import { FakeClock } from '../../../lib/testing/fake-clock.js';
+import { numbered } from '../../support/session-logs.js';
+
+const LIMITS = { maxEvents: 20_000, maxBytes: 8_388_608 };
+const ADDRESS: LogAddress = { principal: 'ann', key: 'answer', route: 'GET /chat', path: '/chat' };
+const STOP = { after: 'stop', reset: 'ended' } as const;
+
+function directory(maxTotalBytes = 1_000_000) {
+  const clock = new FakeClock();
+  const sessions = new MemoryDirectory(clock, maxTotalBytes);
+  let opened = 0;
+  const open = (address: Partial<LogAddress> = {}): SessionLog => sessions.open(`session ${opened++}`, { ...ADDRESS, ...address }, LIMITS);
+  const end = (log: SessionLog): void => sessions.end(log, { ...STOP, at: clock.now() });
+  return { clock, sessions, open, end };
+}
+
+/** Fills a log with events of 1,000 bytes each, of its own. */
+function fill(log: SessionLog, events: number): void {
+  for (let n = 0; n < events; n++) log.append(numbered(n, 1_000 - numbered(n).byteLength));
+}
+
+describe('the directory in memory', () => {
+  it('finds a live session by its token, and no other', () => {
+    const { sessions, open } = directory();
+    const log = open();
+    expect(sessions.find(log.token)).toBe(log);
+    expect(sessions.find('x'.repeat(22))).toBeUndefined();
+    expect(log.sessionId).toBe('session 0');
+  });
+
+  describe('finds by the key', () => {
+    it('the newest of the live ones, of the same principal, route and path', () => {
+      const { sessions, open } = directory();
+      open();
+      const newest = open();
+      const others: Partial<LogAddress>[] = [{ principal: 'bob' }, { key: 'other' }, { route: 'POST /chat' }, { path: '/chat/2' }];
+      for (const other of others) expect(sessions.findByKey({ ...ADDRESS, ...other })).toBeUndefined();
+      const logs = others.map((other) => open(other));
+      others.forEach((other, n) => expect(sessions.findByKey({ ...ADDRESS, ...other })).toBe(logs[n]));
+      expect(sessions.findByKey(ADDRESS)).toBe(newest);
+    });
+
+    it('nothing without a principal or without a key: then it is nobody’s name', () => {
+      const { sessions, open } = directory();
+      for (const nobody of [{ principal: undefined }, { key: undefined }]) {
+        open(nobody);
+        expect(sessions.findByKey({ ...ADDRESS, ...nobody })).toBeUndefined();
+      }
+    });
+
+    it('nothing that has ended, but a newer one that has not', () => {
+      const { sessions, open, end } = directory();
+      const log = open();
+      const newer = open();
+      end(log);
+      expect(sessions.findByKey(ADDRESS)).toBe(newer);
+      end(newer);
+      expect(sessions.findByKey(ADDRESS)).toBeUndefined();
+    });
+
+    it('not what only looks the same when it is joined', () => {
+      const { sessions, open } = directory();
+      open({ principal: 'a","b', key: 'c' });
+      expect(sessions.findByKey({ ...ADDRESS, principal: 'a', key: 'b","c' })).toBeUndefined();
+    });
+  });
+
+  describe('remembers an ended session', () => {
+    it('with its events and how it ended, for 10 minutes and no longer', () => {
+      const { clock, sessions, open, end } = directory();
+      const { total } = loggedBytes;
+      const log = open();
+      fill(log, 3);
+      end(log);
+      clock.advance(ENDED_MS - 1);
+      sessions.expire();
+      expect(sessions.find(log.token)).toBe(log);
+      expect(log.ending).toMatchObject(STOP);
+      expect(log.events.size).toBe(3);
+      clock.advance(1);
+      // also before the cleanup job comes
+      expect(sessions.find(log.token)).toBeUndefined();
+      sessions.expire();
+      expect(sessions.held).toEqual({ ended: 0, bytes: total });
+      expect(log.events.size).toBe(0);
+    });
+
+    it('and expires no younger one with it', () => {
+      const { clock, sessions, open, end } = directory();
+      const [old, young] = [open(), open()];
+      end(old);
+      clock.advance(1_000);
+      end(young);
+      clock.advance(ENDED_MS - 1_000);
+      sessions.expire();
+      expect([old, young].map((log) => sessions.find(log.token))).toEqual([undefined, young]);
+    });
+
+    it('of which there are 10,000 at most: the oldest is forgotten for the newest', () => {
+      const { sessions, open, end } = directory(Infinity);
+      const { total } = loggedBytes;
+      const logs = Array.from({ length: MAX_ENDED }, () => open());
+      for (const log of logs) {
+        fill(log, 1);
+        end(log);
+      }
+      expect(sessions.held.ended).toBe(10_000);
+      expect(logs.every((log) => sessions.find(log.token) === log)).toBe(true);
+      const one = open();
+      end(one);
+      expect(sessions.held.ended).toBe(10_000);
+      expect(sessions.find(logs[0]!.token)).toBeUndefined();
+      expect(logs[0]!.events.size).toBe(0);
+      expect(sessions.find(logs[1]!.token)).toBe(logs[1]);
+      expect(sessions.find(one.token)).toBe(one);
+      for (const log of logs) log.events.clear();
+      expect(loggedBytes.total).toBe(total);
+    });
+
+    it('once: its end is the first, and one that was forgotten has none', () => {
+      const { sessions, open, end } = directory();
+      const log = open();
+      end(log);
+      const { ending } = log;
+      sessions.end(log, { after: 'restart', reset: undefined, at: 5 });
+      expect(log.ending).toBe(ending);
+      const forgotten = open();
+      sessions.forget(forgotten);
+      end(forgotten);
+      expect(sessions.find(forgotten.token)).toBeUndefined();
+      expect(sessions.held.ended).toBe(1);
+    });
+  });
+
+  describe('when all logs together hold more than resumeMaxTotalBytes', () => {
+    it('drops the events of the ended ones first, the oldest of them first', () => {
+      const { sessions, open, end } = directory(loggedBytes.total + 10_000);
+      const [oldest, old, live] = [open(), open(), open()];
+      fill(oldest, 3);
+      fill(old, 3);
+      end(oldest);
+      end(old);
+      fill(live, 3);
+      expect([oldest, old, live].map((log) => log.events.size)).toEqual([0, 3, 3]);
+      fill(live, 3);
+      expect([oldest, old, live].map((log) => log.events.size)).toEqual([0, 0, 6]);
+      // how they have ended is remembered all the same
+      expect(sessions.find(oldest.token)).toBe(oldest);
+      expect(oldest.tail).toBe(3);
+      live.events.clear();
+    });
+
+    it('then the older half of the longest live one', () => {
+      const before = loggedBytes.total;
+      const { open } = directory(before + 20_000);
+      const [short, long] = [open(), open()];
+      fill(short, 4);
+      fill(long, 12);
+      expect(loggedBytes.total).toBeLessThanOrEqual(before + 20_000);
+      expect([short, long].map((log) => log.events.size)).toEqual([4, 12]);
+      fill(short, 2);
+      expect([short, long].map((log) => log.events.size)).toEqual([6, 6]);
+      expect(long.events.trimmedUpTo()).toBe(6);
+      expect(loggedBytes.total).toBeLessThanOrEqual(before + 20_000);
+      short.events.clear();
+      long.events.clear();
+    });
+
+    it('never the newest event of a live one, though that be too much', () => {
+      const before = loggedBytes.total;
+      const { open } = directory(1);
+      const logs = [open(), open(), open()];
+      for (const log of logs) fill(log, 2);
+      expect(logs.map((log) => log.events.size)).toEqual([1, 1, 1]);
+      for (const log of logs) log.events.clear();
+      expect(loggedBytes.total).toBe(before);
+    });
+  });
+
+  it('counts an event that stands in many logs once, and what each log adds to it', () => {
+    const before = loggedBytes.total;
+    const { open } = directory();
+    const shared = numbered(1, 1_000);
+    const logs = Array.from({ length: 100 }, () => open());
+    logs[0]!.append(shared);
+    const first = loggedBytes.total - before;
+    expect(first).toBeGreaterThanOrEqual(shared.byteLength);
+    for (const log of logs.slice(1)) log.append(shared);
+    expect(loggedBytes.total - before - first).toBe(99 * 8);
+    for (const log of logs.slice(1)) log.events.clear();
+    expect(loggedBytes.total - before).toBe(first);
+    logs[0]!.events.clear();
+    expect(loggedBytes.total).toBe(before);
+  });
+
+  it('holds nothing when all is over', () => {
+    const before = loggedBytes.total;
+    const { clock, sessions, open, end } = directory(before + 50_000);
+    for (let n = 0; n < 100; n++) {
+      const log = open(n % 2 ? {} : { key: undefined });
+      fill(log, 1 + (n % 5));
+      if (n % 3 === 0) sessions.forget(log);
+      else end(log);
+    }
+    clock.advance(ENDED_MS);
+    sessions.expire();
+    expect(sessions.held).toEqual({ ended: 0, bytes: before });
+    expect(sessions.findByKey(ADDRESS)).toBeUndefined();
+  });
+});

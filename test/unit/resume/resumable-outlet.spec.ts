@@ -1,0 +1,318 @@
+import { describe, expect, it } from '@jest/globals';
+import { NEVER } from 'rxjs';
+import type { ResumeOptions, RouteOptions } from '../../../lib/options/options.js';
+import { MemoryResponse } from '../../../lib/testing/memory-response.js';
+import { blocksOf, committedIdOf } from '../../support/blocks.js';
+import { MemoryApp, type SessionDescription, handle, turns } from '../../support/memory-session.js';
+
+const ANN = { principal: 'ann', key: 'answer' };
+
+function describeSession(resume: ResumeOptions, more: RouteOptions = {}): SessionDescription {
+  return { ...ANN, options: { retryMs: false, heartbeat: false, resume, ...more } };
+}
+
+function dataIn({ received }: MemoryResponse): string[] {
+  return blocksOf(received).flatMap(({ type, data }) => (data === undefined ? [] : [type ? `${type} ${data}` : data]));
+}
+
+/** A source that is pulled, and counts how often. */
+function counting(size = 0) {
+  const filler = 'x'.repeat(size);
+  const source = {
+    pulled: 0,
+    async *[Symbol.asyncIterator](): AsyncGenerator<string> {
+      for (;;) yield `<${++source.pulled}>${filler}`;
+    },
+  };
+  return source;
+}
+
+/** Turns the event loop until nothing is pulled any more. */
+async function untilStill(source: { pulled: number }): Promise<number> {
+  for (let before = -1; before !== source.pulled;) {
+    before = source.pulled;
+    await turns(20);
+  }
+  return source.pulled;
+}
+
+describe('flushed() of a resumable session', () => {
+  it('resolves when a client has it', async () => {
+    const app = new MemoryApp();
+    const { session, response } = app.open(describeSession({}));
+    response.pause();
+    session.send('x'.repeat(100_000));
+    let flushed = false;
+    void session.flushed().then(() => (flushed = true));
+    await turns();
+    expect(flushed).toBe(false);
+    response.resume();
+    await turns();
+    expect(flushed).toBe(true);
+    expect(session.pendingBytes).toBe(0);
+  });
+
+  it('resolves when one of several has it', async () => {
+    const app = new MemoryApp();
+    const description = describeSession({});
+    const { session, response } = app.open(description);
+    app.arrive(description);
+    response.pause();
+    session.send('x'.repeat(100_000));
+    await session.flushed();
+    expect(session.pendingBytes).toBeGreaterThan(0);
+  });
+
+  it('resolves while nobody is attached, as the log has it, and when the client goes meanwhile', async () => {
+    const app = new MemoryApp();
+    const { session, response } = app.open(describeSession({}));
+    response.pause();
+    session.send('x'.repeat(100_000));
+    const flushed = session.flushed();
+    response.disconnect();
+    await flushed;
+    session.send('more');
+    await session.flushed();
+    expect(session.state).toBe('detached');
+  });
+
+  it('rejects when the session ends', async () => {
+    const app = new MemoryApp();
+    const { session, response } = app.open(describeSession({}));
+    response.pause();
+    session.send('x'.repeat(100_000));
+    const flushed = session.flushed();
+    session.end('client-disconnect');
+    await expect(flushed).rejects.toMatchObject({ code: 'SESSION_CLOSED' });
+    await expect(session.flushed()).rejects.toMatchObject({ code: 'SESSION_CLOSED' });
+  });
+});
+
+describe('a pull source of a resumable session', () => {
+  it('goes at the pace of the fastest client', async () => {
+    const app = new MemoryApp();
+    const description = describeSession({}, { buffer: { maxBytes: 500_000 } });
+    const slow = app.open(description);
+    slow.response.pause();
+    const source = counting(10_000);
+    handle(slow.session, source);
+    const alone = await untilStill(source);
+    expect(alone).toBeGreaterThan(2);
+    expect(alone).toBeLessThan(50);
+    // the slow one is cut when too much waits for it, and alone
+    const fast = app.arrive(description);
+    await turns(100);
+    expect(source.pulled).toBeGreaterThan(100);
+    expect(slow.response.isDestroyed).toBe(true);
+    expect(fast.response.isDestroyed).toBe(false);
+    expect(app.events).toContain('detach slow-client');
+    slow.session.end('cancelled');
+    await turns();
+    expect(dataIn(fast.response).map((data) => Number(/\d+/.exec(data)))).toEqual(
+      Array.from({ length: dataIn(fast.response).length }, (_, n) => n + 1),
+    );
+  });
+
+  it('is paused when the log is half full and nobody is attached, and nothing is lost', async () => {
+    const app = new MemoryApp();
+    const description = describeSession({ maxBytes: 400_000 });
+    const { session, response } = app.open(description);
+    const source = counting(1_000);
+    response.pause();
+    handle(session, source);
+    await untilStill(source);
+    response.disconnect();
+    const paused = await untilStill(source);
+    expect(session.state).toBe('detached');
+    const client = committedIdOf(response.received);
+    const back = app.arrive(description, client);
+    await turns(3);
+    const data = dataIn(back.response);
+    expect(data.filter((each) => each.startsWith('reset'))).toEqual([]);
+    expect(paused).toBeGreaterThan(200);
+    expect(paused).toBeLessThan(400);
+    session.end('cancelled');
+  });
+
+  it('is paused when the log has half as many events as it can hold, too', async () => {
+    const app = new MemoryApp();
+    const description = describeSession({ maxEvents: 100 });
+    const { session, response } = app.connect(description);
+    response.disconnect();
+    const source = counting();
+    handle(session, source);
+    const paused = await untilStill(source);
+    expect(paused).toBeGreaterThan(40);
+    expect(paused).toBeLessThanOrEqual(100);
+    const back = app.arrive(description);
+    await turns(3);
+    expect(dataIn(back.response).slice(0, 2)).toEqual(['<1>', '<2>']);
+    session.end('cancelled');
+  });
+
+  it.each([2_000, 400_000])('goes on when a client comes back to one that was paused, with a log of %i bytes', async (maxBytes) => {
+    const app = new MemoryApp();
+    const description = describeSession({ maxBytes });
+    const { session, response } = app.connect(description);
+    response.disconnect();
+    const source = counting(100);
+    handle(session, source);
+    const paused = await untilStill(source);
+    const back = app.arrive(description);
+    await turns(50);
+    expect(source.pulled).toBeGreaterThan(paused + 100);
+    session.end('cancelled');
+    await turns();
+    const numbers = dataIn(back.response).map((data) => Number(/\d+/.exec(data)));
+    expect(numbers).toEqual(numbers.map((_, n) => n + 1));
+    expect(numbers.length).toBeGreaterThan(paused + 100);
+  });
+
+  it('goes on when its client was too slow for it, left, and came back in the same turn', async () => {
+    const app = new MemoryApp();
+    const description = describeSession({});
+    const { session, response } = app.open(description);
+    response.pause();
+    const source = counting(100_000);
+    handle(session, source);
+    const paused = await untilStill(source);
+    response.disconnect();
+    app.arrive(description, `${session.id}`);
+    await turns(20);
+    expect(source.pulled).toBeGreaterThan(paused + 5);
+    session.end('cancelled');
+  });
+
+  it('that never waits does not keep the event loop for itself while nobody is attached', async () => {
+    const app = new MemoryApp();
+    const { session, response } = app.connect(describeSession({ maxBytes: 8_388_608 }));
+    response.disconnect();
+    const source = counting(1_000);
+    handle(session, source);
+    let most = 0;
+    for (let before = 0, turn = 0; turn < 30; turn++) {
+      await turns(1);
+      most = Math.max(most, source.pulled - before);
+      before = source.pulled;
+    }
+    // 64 KB a turn
+    expect(most).toBeGreaterThan(20);
+    expect(most).toBeLessThan(80);
+    expect(source.pulled).toBeGreaterThan(500);
+    session.end('cancelled');
+  });
+
+  it('is let go of at the end, though it is paused', async () => {
+    const app = new MemoryApp();
+    const { session, response } = app.connect(describeSession({ maxBytes: 2_000 }));
+    response.disconnect();
+    let returned = false;
+    const source = (async function* () {
+      try {
+        for (;;) yield 'x'.repeat(100);
+      } finally {
+        returned = true;
+      }
+    })();
+    handle(session, source);
+    await turns(10);
+    session.end('cancelled');
+    await turns();
+    expect(returned).toBe(true);
+  });
+});
+
+describe('a connection of a resumable session', () => {
+  it('that does not read is cut alone, and comes back to all that it missed', async () => {
+    const app = new MemoryApp();
+    const description = describeSession({}, { buffer: { maxBytes: 10_000 } });
+    const slow = app.open(description);
+    const fast = app.arrive(description);
+    slow.session.send('first');
+    await turns();
+    slow.response.pause();
+    for (let n = 1; n <= 40; n++) {
+      slow.session.send(`<${n}>${'x'.repeat(1_000)}`);
+      await turns(1);
+    }
+    expect(slow.response.isDestroyed).toBe(true);
+    expect(slow.session).toMatchObject({ state: 'open', connections: 1, eventsDropped: 0 });
+    expect(dataIn(fast.response)).toHaveLength(41);
+    const again = app.arrive(description, committedIdOf(slow.response.received));
+    await turns();
+    expect(dataIn(again.response)).toHaveLength(40);
+  });
+
+  it('that comes back to more than buffer.maxBytes gets it, though more is sent meanwhile', async () => {
+    const app = new MemoryApp();
+    const description = describeSession({}, { buffer: { maxBytes: 10_000 } });
+    const { session, response } = app.open(description);
+    session.send('first');
+    await turns();
+    response.disconnect();
+    for (let n = 1; n <= 1_000; n++) session.send(`<${n}>${'x'.repeat(1_000)}`);
+    const back = new MemoryResponse();
+    back.pause();
+    app.arrive({ ...description, response: back }, committedIdOf(response.received));
+    session.send('live');
+    await turns();
+    expect(back.isDestroyed).toBe(false);
+    for (let n = 0; n < 50; n++) {
+      back.resume();
+      back.pause();
+      await turns(1);
+    }
+    back.resume();
+    await turns();
+    expect(dataIn(back)).toHaveLength(1_001);
+    expect(dataIn(back).at(-1)).toBe('live');
+  });
+
+  it('loses nothing of one large turn to a small log', async () => {
+    const app = new MemoryApp();
+    const { session, response } = app.open(describeSession({ maxEvents: 10, maxBytes: 3_000 }));
+    for (let n = 1; n <= 1_000; n++) session.send(`${n}`);
+    for (let n = 1_001; n <= 1_010; n++) session.send(`${n} ${'x'.repeat(2_000)}`);
+    await turns();
+    expect(dataIn(response).map((data) => Number.parseInt(data))).toEqual(Array.from({ length: 1_010 }, (_, n) => n + 1));
+  });
+
+  it('gets comments too, of which none goes into the log', async () => {
+    const app = new MemoryApp();
+    const description = describeSession({});
+    const { session, response } = app.open(description);
+    const { tail } = { tail: session.eventsSent };
+    session.comment('hello');
+    await turns();
+    expect(response.received).toContain(': hello\n');
+    response.disconnect();
+    session.comment('unheard');
+    const back = app.arrive(description);
+    await turns();
+    expect(back.response.received).not.toContain('unheard');
+    expect(session.eventsSent).toBe(tail);
+  });
+
+  it('gets a heartbeat of its own', async () => {
+    const app = new MemoryApp();
+    const description = describeSession({}, { heartbeat: { intervalMs: 1_000 } });
+    const { session, response } = app.open(description);
+    app.clock.advance(500);
+    const second = app.arrive(description);
+    app.clock.advance(600);
+    expect(response.received).toContain(': heartbeat\n');
+    expect(second.response.received).not.toContain(': heartbeat\n');
+    app.clock.advance(500);
+    expect(second.response.received).toContain(': heartbeat\n');
+    handle(session, NEVER);
+    session.end('cancelled');
+  });
+
+  it('before its headers takes no more than buffer.maxBytes', async () => {
+    const app = new MemoryApp();
+    const { session } = app.connect(describeSession({}, { buffer: { maxBytes: 10_000 } }));
+    expect(session.send('x'.repeat(9_000))).toBe('accepted');
+    expect(session.send('x'.repeat(9_000))).toBe('closed');
+    expect(session).toMatchObject({ closeReason: 'slow-client', openedAt: undefined });
+  });
+});
