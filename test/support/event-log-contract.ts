@@ -1,5 +1,5 @@
 import { beforeEach, describe, expect, it } from '@jest/globals';
-import type { EventLog, LogLimits, Loggable, MaybePromise, Position } from '../../lib/log/event-log.js';
+import type { EventLog, LogLimits, Loggable, Position } from '../../lib/log/event-log.js';
 import { FakeClock } from '../../lib/testing/fake-clock.js';
 
 /** An event of a test: what a log holds of it is the object itself. */
@@ -42,7 +42,7 @@ export function describeEventLog(engine: string, makeLog: MakeLog): void {
     function eventOf(description: string): TestEvent {
       const [path = '', size = '10'] = description.split('*');
       const [topic, name] = path.includes('/') ? path.split('/') : [undefined, path];
-      return new TestEvent(name as string, Number(size), topic);
+      return new TestEvent(name, Number(size), topic);
     }
 
     async function read(log: EventLog<TestEvent>, after: Position, maxBytes = WHOLE) {
@@ -68,7 +68,7 @@ export function describeEventLog(engine: string, makeLog: MakeLog): void {
 
     it('gives positions in the order of the calls, also when nobody waits for the answers', async () => {
       const log = create();
-      const positions = ['a', 'b', 'c'].map((name) => log.append(eventOf(name)));
+      const positions = ['a', 'b', 'c'].map(async (name) => log.append(eventOf(name)));
       expect(await Promise.all(positions)).toEqual([1, 2, 3]);
       expect(await read(log, 0)).toMatchObject({ names: 'a b c' });
     });
@@ -169,7 +169,7 @@ export function describeEventLog(engine: string, makeLog: MakeLog): void {
     it('is never too low for topics that were trimmed long ago, nor does it reach what the log still has', async () => {
       const log = create({ maxBytes: WHOLE, maxEvents: 1 });
       const topics = Array.from({ length: 10_010 }, (_, n) => `topic-${n}`);
-      const positions = await Promise.all(topics.map((topic) => log.append(new TestEvent(topic, 10, topic))));
+      const positions = await Promise.all(topics.map(async (topic) => log.append(new TestEvent(topic, 10, topic))));
       const first = positions.slice(0, 12);
       for (const [n, position] of first.entries()) {
         const upTo = await log.trimmedUpTo(`topic-${n}`);
@@ -259,9 +259,9 @@ export function describeEventLog(engine: string, makeLog: MakeLog): void {
 
       it('tells everybody in order, also when a listener appends in turn', async () => {
         const log = create();
-        const answers: MaybePromise<Position>[] = [];
+        const answers: Promise<Position>[] = [];
         log.follow((event) => {
-          if (event.name.length < 3) answers.push(log.append(new TestEvent(`${event.name}+`)));
+          if (event.name.length < 3) answers.push(Promise.resolve(log.append(new TestEvent(`${event.name}+`))));
         });
         const { into } = told(log);
         await append(log, 'a');

@@ -20,7 +20,7 @@ describe('The log in memory', () => {
   it('tells its account of every event that it holds and lets go of', () => {
     const held = new Set<TestEvent>();
     const account = { hold: (event: TestEvent) => held.add(event), release: (event: TestEvent) => held.delete(event) };
-    const log = new MemoryLog<TestEvent>('1', { maxBytes: 20 }, () => 0, account as never);
+    const log = new MemoryLog<TestEvent>('1', { maxBytes: 20 }, () => 0, account);
     const events = ['a', 'b', 'c'].map((name) => new TestEvent(name));
     for (const event of events) log.append(event);
     expect([...held]).toEqual(events.slice(1));
