@@ -1,3 +1,4 @@
+import type { Channels } from '../channel/channels.js';
 import type { CleanupReport } from '../session/cleanup.js';
 import type { SessionRegistry } from '../session/session-registry.js';
 import type { CloseReason, SessionState } from '../session/state.js';
@@ -14,6 +15,8 @@ export interface SessionStats {
   readonly events: { readonly sent: number; readonly dropped: number };
   /** `pending` waits now, in the sessions and in Node. */
   readonly bytes: { readonly sent: number; readonly pending: number };
+  /** Streams that read channels now, of this process, and what the channels' log holds: events, and their bytes on the wire. */
+  readonly channels: { readonly streams: number; readonly events: number; readonly bytes: number };
   /**
    * How clients are noticed that vanished without a word: over HTTP/1.1 by the kernel's table of TCP connections, where that can be read
    * (Linux), over HTTP/2 by PING everywhere.
@@ -23,7 +26,7 @@ export interface SessionStats {
   readonly lastCleanup: CleanupReport | undefined;
 }
 
-export function takeStats(registry: SessionRegistry, lastCleanup: CleanupReport | undefined): SessionStats {
+export function takeStats(registry: SessionRegistry, channels: Channels, lastCleanup: CleanupReport | undefined): SessionStats {
   const { totals } = registry;
   const sessions = { connecting: 0, open: 0, closing: 0 };
   const events = { sent: totals.eventsSent, dropped: totals.eventsDropped };
@@ -45,6 +48,7 @@ export function takeStats(registry: SessionRegistry, lastCleanup: CleanupReport 
     rejected: totals.rejected,
     events,
     bytes,
+    channels: channels.stats(),
     deadPeerProbe: { http1: registry.connections.probe.isAvailable ? 'tcp-table' : 'unavailable', http2: 'ping' },
     lastCleanup,
   };

@@ -63,6 +63,14 @@ export interface LimitOptions {
   perPrincipalPolicy?: 'reject' | 'evict-oldest' | undefined;
 }
 
+/** What the log of all channels keeps, for clients that come back. The oldest events are trimmed; what a client misses by that it is told (`event: reset`). */
+export interface ChannelOptions {
+  /** Bytes of events, as they are on the wire; in memory each takes some hundred bytes more. One event that alone is larger is kept until the next. Default 67,108,864. */
+  maxBytes?: number | undefined;
+  /** Milliseconds. Default 300,000 (5 minutes). */
+  maxAgeMs?: number | undefined;
+}
+
 export interface CleanupOptions {
   /** Milliseconds between two runs of the job `sse-session-cleanup`. Default 30,000. */
   intervalMs?: number | undefined;
@@ -120,6 +128,8 @@ export interface StreamOptions {
 export interface SseSessionModuleOptions extends StreamOptions {
   /** How many bytes may wait in the whole process, in sessions and in Node; above it the sessions with most waiting end as `slow-client`. Default 268,435,456. */
   maxTotalBytes?: number | undefined;
+  /** What the channels' log keeps. */
+  channels?: ChannelOptions | undefined;
   /** The scheduled job that ends what all else missed. */
   cleanup?: CleanupOptions | undefined;
   /** How the application stops. */

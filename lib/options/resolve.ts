@@ -1,6 +1,7 @@
 import { AUTHORIZATION_DEFAULTS, DEFAULTS } from './defaults.js';
 import type {
   AuthorizationOptions,
+  ChannelOptions,
   Complete,
   DeadPeerOptions,
   EndEventOptions,
@@ -18,6 +19,7 @@ import { MODULE_OWNER, checkModuleOptions, ownerOf, refuse } from './schema.js';
 export interface ResolvedModuleOptions {
   readonly given: SseSessionModuleOptions;
   readonly maxTotalBytes: number;
+  readonly channels: Complete<ChannelOptions>;
   readonly cleanup: { intervalMs: number };
   readonly shutdown: Complete<ShutdownOptions>;
 }
@@ -54,6 +56,7 @@ export function resolveModuleOptions(given: SseSessionModuleOptions = {}): Resol
   const resolved = {
     given,
     maxTotalBytes: given.maxTotalBytes ?? DEFAULTS.maxTotalBytes,
+    channels: merge(DEFAULTS.channels, given.channels),
     cleanup: merge(DEFAULTS.cleanup, given.cleanup),
     shutdown: merge(DEFAULTS.shutdown, given.shutdown),
   } as ResolvedModuleOptions;

@@ -108,6 +108,7 @@ const STREAM: Shape = {
 const MODULE: Shape = {
   ...STREAM,
   maxTotalBytes: bytes,
+  channels: group({ maxBytes: bytes, maxAgeMs: milliseconds(1) }),
   cleanup: group({ intervalMs: milliseconds(1) }),
   shutdown: group({ timeoutMs: milliseconds(1), finishMs: milliseconds(0), retryJitterMs: milliseconds(0) }),
 };
@@ -123,6 +124,7 @@ const ROUTE: Shape = {
   onTimeout: hook,
   onError: hook,
   maxTotalBytes: ofTheModule,
+  channels: ofTheModule,
   cleanup: ofTheModule,
   shutdown: group({ finishMs: milliseconds(0), timeoutMs: ofTheModule, retryJitterMs: ofTheModule }),
 };
