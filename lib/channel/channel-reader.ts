@@ -69,7 +69,6 @@ export class ChannelReader implements TopicReader {
     this.#state = 'reading';
     // it has heard of all before, so that nothing that is trimmed there is missing
     this.#cursor = position - 1;
-    this.#heard = position;
     void this.#attempt(async () => {
       await pause;
       await this.#catchUp();

@@ -112,6 +112,8 @@ interface Connection {
   readonly replay: number | undefined;
   readonly tailAtStart: number;
   readonly trimmedAtStart: number;
+  /** How many events the application had published by then, appended or not. */
+  readonly publishedAtStart: number;
   readonly got: { readonly event: SseEvent; readonly trimmed: number; readonly tail: number }[];
   readonly client: ChannelClient;
 }
@@ -135,7 +137,7 @@ class World {
   async perform(step: Command): Promise<void> {
     if (step === 'expire') this.epoch.channels.expire();
     else if (step === 'restart') this.#restart();
-    else if ('publish' in step) void this.epoch.channels.channel(step.publish).publish(`${this.#published++}${'x'.repeat(step.size)}`);
+    else if ('publish' in step) void this.epoch.channels.channel(step.publish).publish(`${this.#published++} ${'x'.repeat(step.size)}`);
     else if ('connect' in step) this.#connect(step.connect, step.with, step.pauseAfter, step.leaveAfter);
     else if ('cut' in step) this.#cut(step.cut);
     else if ('pause' in step) this.current[step.pause]?.client.pause();
@@ -181,6 +183,7 @@ class World {
       replay,
       tailAtStart,
       trimmedAtStart,
+      publishedAtStart: this.#published,
       got,
       client: new ChannelClient(epoch.channels.stream(topics, { after, replay }), { onEvent }),
     };
@@ -243,12 +246,14 @@ function judge(connection: Connection, engine: Engine): number | undefined {
 
 /** The position after which a connection that is not reset begins. */
 function startOf(connection: Connection, engine: Engine): number {
-  const { after, replay, tailAtStart, got } = connection;
+  const { epoch, after, replay, tailAtStart, publishedAtStart, got } = connection;
   if (after !== undefined) return Number(after.split(':')[1]);
   if (replay !== undefined) return startOfReplay(connection, replay, engine);
   const [first] = got;
-  // what an engine tells late, and may have trimmed by then, was published just before
-  return engine === 'slow, telling late' && first ? Math.min(tailAtStart, offsetOf(first.event) - 1) : tailAtStart;
+  if (engine !== 'slow, telling late') return tailAtStart;
+  // where such an engine ends when it is asked, and what it still has to tell, is its own business; what is published from then on is not
+  const before = epoch.published.filter(({ data }) => parseInt(data) < publishedAtStart).at(-1)?.position ?? 0;
+  return first ? Math.min(before, offsetOf(first.event) - 1) : before;
 }
 
 /** Where the last `replay` events of a connection begin, as they were when it asked; when an engine that takes time looked, is not known. */

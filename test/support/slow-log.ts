@@ -3,9 +3,12 @@ import { MemoryLog } from '../../lib/log/memory-log.js';
 
 const later = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 
+/** Later than an answer. */
+const LATE_TURNS = 4;
+
 /**
  * An engine that needs time, as one in another process would: each call gets there a macrotask later, and its answer takes another. Calls
- * and answers keep their order. Followers are told at once, or as late as answers come.
+ * and answers keep their order. Followers are told at once, or later than the answers come.
  */
 export class SlowLog<E extends Loggable> implements EventLog<E> {
   readonly inner: MemoryLog<E>;
@@ -55,12 +58,16 @@ export class SlowLog<E extends Loggable> implements EventLog<E> {
     let hasEnded = false;
     const stop = this.inner.follow((event, position) => {
       if (!this.tellsLate) listener(event, position);
-      else void later().then(() => (hasEnded ? undefined : listener(event, position)));
+      else void this.#late().then(() => (hasEnded ? undefined : listener(event, position)));
     });
     return () => {
       hasEnded = true;
       stop();
     };
+  }
+
+  async #late(): Promise<void> {
+    for (let turn = 0; turn < LATE_TURNS; turn++) await later();
   }
 
   async #answer<T>(ask: () => T): Promise<T> {
