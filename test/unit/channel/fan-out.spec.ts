@@ -1,6 +1,7 @@
 import { createHook } from 'node:async_hooks';
 import { afterEach, describe, expect, it, jest } from '@jest/globals';
 import { map } from 'rxjs';
+import { ChannelEvent } from '../../../lib/channel/channel-event.js';
 import { Cleanup } from '../../../lib/session/cleanup.js';
 import { MemoryResponse } from '../../../lib/testing/memory-response.js';
 import { ChannelClient, ENGINES, EPOCH, createChannels, settle } from '../../support/channels.js';
@@ -49,7 +50,9 @@ describe('An event of a channel', () => {
   it('that nobody reads is not encoded for anybody', async () => {
     const { channels } = create();
     const other = new ChannelClient(channels.channel('b').stream());
+    const left = new ChannelClient(channels.channel('a').stream());
     await settle();
+    left.leave();
     const byteLength = jest.spyOn(Buffer, 'byteLength');
     await channels.channel('a').publish('unread');
     expect(byteLength.mock.calls.filter(([text]) => (text as string).includes('id: '))).toEqual([]);
@@ -126,6 +129,26 @@ describe('A session that is given the stream of a channel', () => {
     await settle();
     await channel.publish('z');
     for (const { response } of clients) expect(response.received).not.toContain('z');
+  });
+
+  it('reads nothing from the log when it ends while it is paused, nor the rest of a page', async () => {
+    const { channels, log } = create();
+    const channel = channels.channel('a');
+    await channel.publish('x');
+    await channel.publish('y');
+    const at = jest.spyOn(ChannelEvent.prototype, 'at');
+    const read = jest.spyOn(log, 'read');
+    const paused = new ChannelClient(channel.stream({ replay: 2 }), { isPaused: true });
+    await settle();
+    paused.leave();
+    paused.resume();
+    await settle();
+    expect(read).not.toHaveBeenCalled();
+    const leaving = new ChannelClient(channel.stream({ replay: 2 }), { onEvent: (_, client) => client.leave() });
+    await settle();
+    expect(leaving.data).toEqual(['x']);
+    expect(at).toHaveBeenCalledTimes(1);
+    expect(read).toHaveBeenCalledTimes(1);
   });
 
   it('that has left before its handler returned reads nothing', async () => {
