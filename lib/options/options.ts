@@ -65,7 +65,7 @@ export interface LimitOptions {
 
 /** What the log of all channels keeps, for clients that come back. The oldest events are trimmed; what a client misses by that it is told (`event: reset`). */
 export interface ChannelOptions {
-  /** Bytes of events, as they are on the wire; in memory each takes some hundred bytes more. One event that alone is larger is kept until the next. Default 67,108,864. */
+  /** Bytes of events, as they are on the wire; in memory each takes up to some 400 bytes more, so that many small events take a multiple of it. One event that alone is larger is kept until the next. Default 67,108,864. */
   maxBytes?: number | undefined;
   /** Milliseconds. Default 300,000 (5 minutes). */
   maxAgeMs?: number | undefined;
