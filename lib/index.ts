@@ -5,7 +5,7 @@
  *   request/     the interceptor: admission, then a session             manager/  the sessions from outside
  *   session/     its life: one state, its timers, its hooks             options/  what can be set, and the defaults
  *   source/      what the handler returned, read at the client's pace   clock/    time: one timer wheel for all
- *   event/       what it emits becomes bytes, once
+ *   event/       what it emits becomes bytes, once                      channel/  what is published to many
  *   connection/  what waits for the client, and the response itself     testing/  the same without sockets
  *
  * docs/architecture.md tells it at length, and which folder may import which.
@@ -15,6 +15,7 @@ export type { SseSessionModuleExtras, SseSessionOptionsFactory } from './module/
 export type {
   AuthorizationOptions,
   BufferOptions,
+  ChannelOptions,
   CleanupOptions,
   DeadPeerOptions,
   EndEventOptions,
@@ -27,6 +28,7 @@ export type {
   ShutdownOptions,
   SseSessionModuleOptions,
 } from './options/options.js';
+export type { Channel, ChannelStream, ChannelStreamOptions } from './channel/channel.js';
 export { CurrentSession } from './decorators/current-session.js';
 export { LastEventId } from './decorators/last-event-id.js';
 export {

@@ -1,5 +1,7 @@
 import { type DynamicModule, Logger, Module } from '@nestjs/common';
 import { DiscoveryModule, ModuleRef } from '@nestjs/core';
+import { createChannelLog } from '../channel/channel-log.js';
+import { Channels } from '../channel/channels.js';
 import { CLOCK, type Clock, RANDOM, type Random, systemClock } from '../clock/clock.js';
 import { assertSingleCopy } from '../copies.js';
 import { SseSessionError } from '../errors.js';
@@ -37,7 +39,16 @@ const IS_CONFIGURED = Symbol('nestjs-sse-session.is-configured');
       inject: [CLOCK, RANDOM, { token: IS_CONFIGURED, optional: true }, { token: MODULE_OPTIONS_TOKEN, optional: true }],
     },
     { provide: Shutdown, useFactory: (registry: SessionRegistry) => new Shutdown(registry), inject: [SessionRegistry] },
-    { provide: Cleanup, useFactory: (registry: SessionRegistry) => new Cleanup(registry), inject: [SessionRegistry] },
+    {
+      provide: Channels,
+      useFactory: ({ options, clock }: SessionRegistry) => new Channels(createChannelLog(options.channels, () => clock.now())),
+      inject: [SessionRegistry],
+    },
+    {
+      provide: Cleanup,
+      useFactory: (registry: SessionRegistry, channels: Channels) => new Cleanup(registry, () => channels.expire()),
+      inject: [SessionRegistry, Channels],
+    },
     {
       provide: RequestRuntime,
       useFactory: (registry: SessionRegistry, shutdown: Shutdown, moduleRef: ModuleRef) =>

@@ -13,7 +13,7 @@ import type { CloseReason } from '../options/close-reasons.js';
 import type { Position } from '../log/event-log.js';
 import { type OutletOwner, ResumableOutlet } from '../resume/resumable-outlet.js';
 import type { ResetReason } from '../resume/reset.js';
-import { numbersItself } from '../source/paced-source.js';
+import { PacedSource } from '../source/paced-source.js';
 import type { SseSource } from '../source/sse-source.js';
 import { IdentifiedSession } from './identified-session.js';
 import { lastEvents } from './last-events.js';
@@ -237,7 +237,7 @@ export class ManagedSession extends IdentifiedSession<ManagedSession> implements
    * @throws SseSessionError `INVALID_SOURCE`
    */
   adopt(returned: SseSource): Observable<unknown> {
-    if (numbersItself(returned)) this.#giveUpLog();
+    if (returned instanceof PacedSource) this.#giveUpLog();
     return this.#source.adopt(returned);
   }
 
