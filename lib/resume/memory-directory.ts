@@ -70,6 +70,11 @@ export class MemoryDirectory implements SessionDirectory, LogAccount {
     }
   }
 
+  dispose(): void {
+    for (const log of [...this.#live.values(), ...this.#ended.values()]) log.events.clear();
+    for (const known of [this.#live, this.#ended, this.#byKey, this.#tails]) known.clear();
+  }
+
   cancel(): boolean {
     return false;
   }

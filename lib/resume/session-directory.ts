@@ -27,6 +27,8 @@ export interface SessionDirectory {
   forget(log: SessionLog): void;
   /** Forgets sessions that have been over for long. */
   expire(): void;
+  /** Gives back all that is held: the application has stopped. */
+  dispose(): void;
   /** Ends a session of another node as `cancelled`. `false` when there is none of this id. */
   cancel(sessionId: string): MaybePromise<boolean>;
   /** Ends those sessions of other nodes that match as `cancelled`; how many there were. */

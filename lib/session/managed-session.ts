@@ -237,7 +237,6 @@ export class ManagedSession extends IdentifiedSession<ManagedSession> implements
    * @throws SseSessionError `INVALID_SOURCE`
    */
   adopt(returned: SseSource): Observable<unknown> {
-    if (returned instanceof PacedSource) this.#giveUpLog();
     return this.#source.adopt(returned);
   }
 
@@ -247,7 +246,8 @@ export class ManagedSession extends IdentifiedSession<ManagedSession> implements
   }
 
   /** The handler has resolved: what fails within this macrotask still has its proper HTTP status. */
-  handlerResolved(): void {
+  handlerResolved(source?: SseSource): void {
+    if (source instanceof PacedSource) this.#giveUpLog();
     if (this.#opensSoon || this.options.openOn !== 'handler') return;
     this.#opensSoon = true;
     setImmediate(() => this.open());

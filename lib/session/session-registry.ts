@@ -173,8 +173,9 @@ export class SessionRegistry implements SessionContext<ManagedSession> {
     for (const resolve of waiters) resolve();
   }
 
-  /** Completes `events$`: the application has stopped. */
+  /** The application has stopped: completes `events$`, and forgets whom nobody can come back to. */
   dispose(): void {
+    this.directory.dispose();
     this.#events.complete();
   }
 
