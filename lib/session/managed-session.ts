@@ -334,7 +334,7 @@ export class ManagedSession extends IdentifiedSession<ManagedSession> implements
     this.#lifetime.authorize(authorizedUntil);
     this.#lifetime.attach();
     if (this.openedAt === undefined) this.#begin();
-    else this.#resume(outlet);
+    else this.#resume();
   }
 
   /**
@@ -427,6 +427,13 @@ export class ManagedSession extends IdentifiedSession<ManagedSession> implements
     this.#scope.runInAsyncScope(() => this.#settle());
   }
 
+  onReadElsewhere(): void {
+    if (this.state !== 'detached') return;
+    this.#lifetime.attach();
+    if (this.openedAt === undefined) this.#begin();
+    else this.#resume();
+  }
+
   onAllEnded(): void {
     this.#closed();
   }
@@ -475,8 +482,9 @@ export class ManagedSession extends IdentifiedSession<ManagedSession> implements
     });
   }
 
-  /** The headers of one more response are out. */
-  #resume(outlet: ResumableOutlet): void {
+  /** One more client is there. */
+  #resume(): void {
+    const outlet = this.#outlet;
     if (this.state === 'detached') this.#go('open');
     this.context.wheel.set(this.#alarm, this.#deadline);
     const { connections } = outlet;
@@ -489,7 +497,7 @@ export class ManagedSession extends IdentifiedSession<ManagedSession> implements
     const { options } = this.identity;
     if (!options.resume) return undefined;
     const { directory, connections } = this.context;
-    const log = directory.open(this.id, this.identity, options.resume);
+    const log = { id: this.id, address: this.identity, limits: options.resume };
     const outlet = new ResumableOutlet(this, connections, options, directory, log);
     outlet.add(response, 0, reset);
     return outlet;
