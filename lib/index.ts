@@ -13,6 +13,7 @@
 export { SseSessionModule } from './module/sse-session.module.js';
 export type { SseSessionModuleExtras, SseSessionOptionsFactory } from './module/options-builder.js';
 export type {
+  AfterEnd,
   AuthorizationOptions,
   BufferOptions,
   ChannelOptions,
@@ -23,6 +24,7 @@ export type {
   HeartbeatOptions,
   LimitOptions,
   OverflowPolicy,
+  ResumeOptions,
   RouteShutdownOptions,
   Serializer,
   ShutdownOptions,
@@ -41,6 +43,7 @@ export { OnSseSession } from './decorators/on-sse-session.js';
 export { SseSessionError, type SseSessionErrorCode } from './errors.js';
 export { type Sendable, type SseEvent, type SseEventInit, sseEvent } from './event/sse-event.js';
 export type { SessionFilter } from './manager/filter.js';
+export type { ResetReason } from './resume/reset.js';
 export { SessionManager } from './manager/session-manager.js';
 export type { SessionStats } from './manager/stats.js';
 export type { CleanupReport } from './session/cleanup.js';
