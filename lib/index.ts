@@ -6,6 +6,7 @@
  *   session/     its life: one state, its timers, its hooks             options/  what can be set, and the defaults
  *   source/      what the handler returned, read at the client's pace   clock/    time: one timer wheel for all
  *   event/       what it emits becomes bytes, once                      channel/  what is published to many
+ *   resume/      a session's log, and the connections that read it      log/      what was sent, for who comes back
  *   connection/  what waits for the client, and the response itself     testing/  the same without sockets
  *
  * docs/architecture.md tells it at length, and which folder may import which.
