@@ -136,6 +136,27 @@ describe('an event', () => {
     expect(sessions.writes - before).toBe(20 * 100);
   });
 
+  it('of a resumable session makes none either, whether its client is there or not', async () => {
+    const resume = {};
+    const source = new Subject<unknown>();
+    const attached = new Sessions({ resume }).open(100, (session) => handle(session, source));
+    const detached = new Sessions({ resume }).open(100, (session) => handle(session, source));
+    const publish = (): void => {
+      for (const value of ['text', { data: 'a plain object' }, sseEvent({ data: 'shared' })]) source.next(value);
+    };
+    publish();
+    await turns();
+    for (const response of detached.responses) response.disconnect();
+    expect(detached.all.every(({ state }) => state === 'detached')).toBe(true);
+    const before = attached.writes;
+    const schedules = [attached, detached].map(({ app }) => jest.spyOn(app.clock, 'schedule'));
+    for (let turn = 0; turn < 20; turn++) expect(await resourcesOf(publish)).toEqual({ TickObject: 1 });
+    expect(attached.writes - before).toBe(20 * 100);
+    expect(schedules.map(({ mock }) => mock.calls.length)).toEqual([0, 0]);
+    expect(detached.all[0]?.state).toBe('detached');
+    for (const { all } of [attached, detached]) for (const session of all) session.end('unauthorized');
+  });
+
   it('is counted rightly: the hook sees each kind of resource, of the tests as well', async () => {
     const seen = await resourcesOf(() => {
       void new Promise(nothing);
@@ -269,5 +290,45 @@ describe('an open session', () => {
     const weight = withResponse - responseAlone;
     expect(weight).toBeGreaterThan(1_000);
     expect(weight).toBeLessThan(1_900);
+  });
+});
+
+describe('a detached session', () => {
+  it('weighs what the statistics say of its log, and no more than 2 KB beside', async () => {
+    const COUNT = 1_000;
+    const EVENTS = 20;
+    const gc = exposeGc();
+    const heap = (): number => {
+      gc();
+      gc();
+      return process.memoryUsage().heapUsed;
+    };
+    const tries: { weight: number; logged: number }[] = [];
+    for (let n = 0; n < 3; n++) {
+      const before = heap();
+      const sessions = new Sessions({ resume: {} }).open(COUNT);
+      const logged = sessions.app.registry.directory.held.bytes;
+      for (const [index, session] of sessions.all.entries()) {
+        // one text each, which is flat and of one byte a character
+        for (let event = 0; event < EVENTS; event++) session.send(`${index}-${event} `.padEnd(1_000, 'x'));
+      }
+      await turns();
+      for (const response of sessions.responses.splice(0)) response.disconnect();
+      await turns();
+      expect(sessions.app.registry.connections.size).toBe(0);
+      expect(sessions.all.filter(({ state }) => state === 'detached')).toHaveLength(COUNT);
+      tries.push({
+        weight: (heap() - before) / COUNT,
+        logged: (sessions.app.registry.directory.held.bytes - logged) / COUNT,
+      });
+      for (const session of sessions.all) session.end('unauthorized');
+    }
+    const logged = tries[0]?.logged as number;
+    expect(logged).toBeGreaterThan(EVENTS * 1_000);
+    const beside = Math.min(...tries.map(({ weight }) => weight)) - logged;
+    if (process.env.SHOW_COST) console.log(tries, beside);
+    expect(beside).toBeLessThan(2_048);
+    // the statistics do not say more than there is, by more than what the object of an event is reckoned with
+    expect(beside).toBeGreaterThan(-EVENTS * 136);
   });
 });

@@ -159,8 +159,11 @@ class Client {
         const { reason } = JSON.parse(data) as { reason: string };
         expect(reason).toBe(expectedReset ?? 'trimmed');
         const to = positionOf(of, id);
-        // never without a cause: what it stands for is not to be had
-        if (reason === 'trimmed') expect(to).toBeGreaterThan(position);
+        // never without a cause: what it stands for is not to be had, and was more than the log keeps
+        if (reason === 'trimmed') {
+          expect(to).toBeGreaterThan(position);
+          expect(exceeds(of, position)).toBe(true);
+        }
         expect(to === position || to <= of.log.events.trimmedUpTo()).toBe(true);
         this.history.push({ reset: reason, of, position: to });
         position = to;
@@ -193,6 +196,14 @@ class Client {
 function idOf({ log, data, session: { options, closeReason } }: Model, position: number): string {
   const saysEnd = closeReason !== undefined && STOPS.includes(closeReason) && options.endEvent && position === data.length && position > 0;
   return `${log.token}:${saysEnd && data[position - 1]?.startsWith('{"reason"') ? 'end' : position}`;
+}
+
+/** Whether what was sent after a position may be more than is kept. */
+function exceeds({ app, data, session: { options } }: Model, position: number): boolean {
+  const missed = data.slice(position);
+  const bytes = missed.reduce((sum, text) => sum + text.length + 'event: error\ndata: \n\n'.length, 0);
+  const { maxEvents, maxBytes } = options.resume as { maxEvents: number; maxBytes: number };
+  return missed.length > maxEvents || bytes > maxBytes || app.registry.options.resumeMaxTotalBytes < 1_000_000;
 }
 
 function positionOf(model: Model, id: string | undefined): number {
@@ -402,10 +413,14 @@ class World {
   }
 
   #observe(): void {
-    for (const { app, session: each, detachedAt, endedAt } of this.models) {
+    for (const { app, session: each, log, detachedAt, endedAt } of this.models) {
       if (app !== this.app) continue;
       const { state, closeReason } = each;
+      // nobody will come for it
+      if (state === 'closed' && log.ending?.after === 'restart') expect(log.events.size).toBe(0);
       if (state === 'detached') {
+        // by whom it is waited for, must know how to come back
+        expect(this.description.keyed || each.eventsSent > 0).toBe(true);
         expect(each.connections).toBe(0);
         expect(app.clock.now()).toBeLessThan((detachedAt as number) + GRACE_MS + LATE_MS);
       }
