@@ -7,6 +7,7 @@ import { FastifyAdapter } from '@nestjs/platform-fastify';
 import { ExpressAdapter } from '@nestjs/platform-express';
 import { sseEvent } from 'nestjs-sse-session';
 import { betterSse } from './better-sse.mjs';
+import { channel } from './channel.mjs';
 import { fastifySse } from './fastify-sse.mjs';
 import { managed } from './managed.mjs';
 import { nestSse } from './nest-sse.mjs';
@@ -38,6 +39,7 @@ export const contenders = {
   },
   'ours, resume, Fastify': { kind: 'ours', start: managed(fastify, sseEvent, { resume: {} }), loads: ['steady', 'paced'], quick: true },
   'ours, objects, Fastify': { kind: 'ours', start: managed(fastify, object), loads: ['steady', 'paced'], quick: true },
+  'ours, channel, Fastify': { kind: 'ours', start: channel(fastify, object), loads: ['steady', 'paced'], quick: true },
   'ours, SseEvent, Express': { kind: 'ours', start: managed(express, sseEvent), loads: WITHOUT_HEARTBEATS, quick: true },
   'Nest @Sse(), Fastify': { kind: 'other', start: nestSse(fastify), loads: WITHOUT_HEARTBEATS, quick: true },
   'Nest @Sse(), Express': { kind: 'other', start: nestSse(express), loads: WITHOUT_HEARTBEATS },

@@ -20,7 +20,7 @@ export function readFields(value: unknown, reading: Reading): EventFields {
   if (value instanceof ArrayBuffer || ArrayBuffer.isView(value)) {
     throw new SseSessionError(
       'INVALID_EVENT',
-      'send() got bytes; expected text or an object. A source may emit bytes (they are decoded as one UTF-8 stream), single sends must be text.',
+      'An event was bytes; expected text or an object. A source may emit bytes (they are decoded as one UTF-8 stream), a single event must be text.',
     );
   }
   if (typeof (value as { then?: unknown } | null | undefined)?.then === 'function') {

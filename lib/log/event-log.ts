@@ -41,7 +41,10 @@ export interface LogPage<E> {
 export interface EventLog<E extends Loggable> {
   /** Names this log: positions in logs of different epochs cannot be compared. */
   readonly epoch: string;
-  /** Adds an event, and trims what exceeds the limits. */
+  /** How many events this process holds for it, and their bytes on the wire. */
+  readonly size: number;
+  readonly bytes: number;
+  /** Adds an event, and trims what exceeds the limits: number, bytes and age. */
   append(event: E): MaybePromise<Position>;
   /**
    * The events after a position, up to `maxBytes` of them, but one at least if there is one. A position in the future has none.
@@ -49,13 +52,16 @@ export interface EventLog<E extends Loggable> {
   read(after: Position, maxBytes: number): MaybePromise<LogPage<E>>;
   /** Where the newest event stands, trimmed or not; 0 when there never was one. */
   tail(): MaybePromise<Position>;
-  /** Trims what is older than `maxAgeMs`; numbers and bytes are kept within their limits by {@link append}. */
+  /** Where to read after to get the last `count` events of these topics, or all that it has of them if those are fewer. */
+  positionBefore(topics: Iterable<string>, count: number): MaybePromise<Position>;
+  /** Trims what is older than `maxAgeMs`, also when nothing is appended any more. */
   trim(): void;
   /**
    * A position after which no event (of a topic) was trimmed. Exact for the topics that were trimmed last; for others it may be too high, never too low.
+   * Always before the oldest event that it has.
    */
   trimmedUpTo(topic?: string): MaybePromise<Position>;
-  /** Calls a listener with every event that is appended from now on, in order. Returns what ends that. */
+  /** Calls a listener with every event that is appended from now on, in order, also when listeners append in turn. Returns what ends that. */
   follow(listener: (event: E, position: Position) => void): () => void;
 }
 
@@ -67,10 +73,6 @@ export interface HeldLog<E extends Loggable> extends EventLog<E> {
   trimmedUpTo(topic?: string): Position;
   /** The event at a position; absent when it was trimmed, or has not been yet. */
   at(position: Position): E | undefined;
-  /** How many events it holds. */
-  readonly size: number;
-  /** Of these, on the wire. */
-  readonly bytes: number;
   /** Trims the oldest event, whatever the limits: somebody needs its memory. */
   dropOldest(): void;
   /** Gives back all that it holds: nobody will read it any more. */

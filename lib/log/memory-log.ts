@@ -1,3 +1,4 @@
+import { TopicPositions } from './topic-positions.js';
 import { TrimmedTopics } from './trimmed-topics.js';
 import type { HeldLog, LogLimits, LogPage, Loggable, Position } from './event-log.js';
 
@@ -6,10 +7,17 @@ export interface LogAccount {
   hold(event: Loggable): void;
   release(event: Loggable): void;
   /** An event was appended: if that is too much for all logs together, some of them have to give way. */
-  onAppended(): void;
+  onAppended?(): void;
 }
 
-const NO_ACCOUNT: LogAccount = { hold: () => undefined, release: () => undefined, onAppended: () => undefined };
+const NO_ACCOUNT: LogAccount = { hold: () => undefined, release: () => undefined };
+
+interface Follower<E> {
+  readonly listener: (event: E, position: Position) => void;
+  /** It hears of what was appended since. */
+  readonly after: Position;
+  hasEnded: boolean;
+}
 
 /** From so many free places at the front of the array on it is copied, if they are half of it: each append costs O(1) all the same. */
 const COMPACT_FROM = 1_024;
@@ -27,8 +35,12 @@ export class MemoryLog<E extends Loggable> implements HeldLog<E> {
   #bytes = 0;
   /** When each was appended, by the clock; only where ages count. */
   readonly #times: number[] | undefined;
-  #topics: TrimmedTopics | undefined;
-  #listeners: ((event: E, position: Position) => void)[] | undefined;
+  #topics: TopicPositions | undefined;
+  #trimmedTopics: TrimmedTopics | undefined;
+  #followers: readonly Follower<E>[] | undefined;
+  #isAnnouncing = false;
+  /** What followers have appended while they were told of another event. */
+  #unannounced: { readonly event: E; readonly position: Position }[] | undefined;
 
   constructor(
     readonly epoch: string,
@@ -52,12 +64,13 @@ export class MemoryLog<E extends Loggable> implements HeldLog<E> {
     this.#times?.push(this.now());
     this.#bytes += event.byteLength;
     this.account.hold(event);
+    const position = this.tail();
+    if (event.topic !== undefined) (this.#topics ??= new TopicPositions()).add(event.topic, position);
     const { maxEvents = Infinity, maxBytes } = this.limits;
     while (this.size > 1 && (this.size > maxEvents || this.#bytes > maxBytes)) this.dropOldest();
-    this.account.onAppended();
-    const position = this.tail();
-    // a listener may stop to listen, or append in turn
-    if (this.#listeners) for (const listener of [...this.#listeners]) listener(event, position);
+    this.trim();
+    this.account.onAppended?.();
+    this.#announce(event, position);
     return position;
   }
 
@@ -81,6 +94,11 @@ export class MemoryLog<E extends Loggable> implements HeldLog<E> {
     return this.#trimmed + this.size;
   }
 
+  positionBefore(topics: Iterable<string>, count: number): Position {
+    const oldest = this.#topics?.oldestOfLast(topics, count);
+    return oldest === undefined ? this.tail() : oldest - 1;
+  }
+
   trim(): void {
     const { maxAgeMs } = this.limits;
     if (!this.#times || maxAgeMs === undefined) return;
@@ -90,13 +108,15 @@ export class MemoryLog<E extends Loggable> implements HeldLog<E> {
 
   trimmedUpTo(topic?: string): Position {
     if (topic === undefined) return this.#trimmed;
-    return this.#topics?.upTo(topic) ?? 0;
+    return this.#trimmedTopics?.upTo(topic) ?? 0;
   }
 
   follow(listener: (event: E, position: Position) => void): () => void {
-    this.#listeners = [...(this.#listeners ?? []), listener];
+    const follower = { listener, after: this.tail(), hasEnded: false };
+    this.#followers = [...(this.#followers ?? []), follower];
     return () => {
-      this.#listeners = this.#listeners?.filter((other) => other !== listener);
+      follower.hasEnded = true;
+      this.#followers = this.#followers?.filter((other) => other !== follower);
     };
   }
 
@@ -107,7 +127,10 @@ export class MemoryLog<E extends Loggable> implements HeldLog<E> {
     this.#trimmed++;
     this.#bytes -= event.byteLength;
     this.account.release(event);
-    if (event.topic !== undefined) (this.#topics ??= new TrimmedTopics()).add(event.topic, this.#trimmed);
+    if (event.topic !== undefined) {
+      this.#topics?.dropOldest(event.topic);
+      (this.#trimmedTopics ??= new TrimmedTopics()).add(event.topic, this.#trimmed);
+    }
     if (this.#start < COMPACT_FROM || this.#start * 2 < this.#events.length) return;
     this.#events = this.#events.slice(this.#start);
     this.#times?.splice(0, this.#start);
@@ -118,5 +141,28 @@ export class MemoryLog<E extends Loggable> implements HeldLog<E> {
     while (this.size > 0) this.dropOldest();
     this.#events = [];
     this.#start = 0;
+    if (this.#times) this.#times.length = 0;
+  }
+
+  /** Tells the followers of one event after the other, whatever they do meanwhile. */
+  #announce(event: E, position: Position): void {
+    if (!this.#followers) return;
+    if (this.#isAnnouncing) {
+      (this.#unannounced ??= []).push({ event, position });
+      return;
+    }
+    this.#isAnnouncing = true;
+    try {
+      this.#tell(event, position);
+      for (let next = this.#unannounced?.shift(); next; next = this.#unannounced?.shift()) this.#tell(next.event, next.position);
+    } finally {
+      this.#isAnnouncing = false;
+    }
+  }
+
+  #tell(event: E, position: Position): void {
+    for (const follower of this.#followers ?? []) {
+      if (!follower.hasEnded && position > follower.after) follower.listener(event, position);
+    }
   }
 }

@@ -1,5 +1,7 @@
 import { Inject, Injectable } from '@nestjs/common';
 import type { Observable } from 'rxjs';
+import type { Channel, ChannelStream, ChannelStreamOptions } from '../channel/channel.js';
+import { Channels } from '../channel/channels.js';
 import type { EncodedEvent } from '../event/encode.js';
 import { type Reading, readEvent } from '../event/read-event.js';
 import type { Sendable } from '../event/sse-event.js';
@@ -19,6 +21,7 @@ export class LocalSessionManager extends SessionManager {
   constructor(
     @Inject(SessionRegistry) private readonly registry: SessionRegistry,
     @Inject(Cleanup) private readonly job: Cleanup,
+    @Inject(Channels) private readonly channels: Channels,
   ) {
     super();
     this.events$ = registry.events$;
@@ -59,8 +62,16 @@ export class LocalSessionManager extends SessionManager {
     return deliveries.reduce((taken, { session, encoded }) => taken + Number(session.deliver(encoded) === 'accepted'), 0);
   }
 
+  channel<T = unknown>(name: string): Channel<T> {
+    return this.channels.channel<T>(name);
+  }
+
+  stream(names: readonly string[], options?: ChannelStreamOptions): ChannelStream {
+    return this.channels.stream(names, options);
+  }
+
   stats(): SessionStats {
-    return takeStats(this.registry, this.job.last);
+    return takeStats(this.registry, this.channels, this.job.last);
   }
 
   cleanup(): CleanupReport {

@@ -1,4 +1,5 @@
 import type { Observable } from 'rxjs';
+import type { Channel, ChannelStream, ChannelStreamOptions } from '../channel/channel.js';
 import type { Sendable } from '../event/sse-event.js';
 import type { CleanupReport } from '../session/cleanup.js';
 import type { SessionEvent } from '../session/session-registry.js';
@@ -36,6 +37,16 @@ export abstract class SessionManager implements Iterable<SseSession> {
    * @throws SseSessionError `INVALID_EVENT`, `SERIALIZATION_FAILED` or `INVALID_FILTER`, before anybody has it
    */
   abstract broadcast(event: Sendable, filter?: SessionFilter): number;
+  /**
+   * A channel by its name, a string of 1 to 256 characters; it need not be made, and takes no memory of its own.
+   * @throws SseSessionError `INVALID_CHANNEL`
+   */
+  abstract channel<T = unknown>(name: string): Channel<T>;
+  /**
+   * The events of several channels in the order in which they were published, for a handler to return; one `Last-Event-ID` resumes them all.
+   * @throws SseSessionError `INVALID_CHANNEL` for no name or a bad one, or options that it does not know
+   */
+  abstract stream(names: readonly string[], options?: ChannelStreamOptions): ChannelStream;
   /** What there is now and what was counted since the start. */
   abstract stats(): SessionStats;
   /** Runs the cleanup job now. */

@@ -1,3 +1,4 @@
+import type { Channels } from '../channel/channels.js';
 import type { CleanupReport } from '../session/cleanup.js';
 import type { SessionRegistry } from '../session/session-registry.js';
 import type { CloseReason } from '../options/close-reasons.js';
@@ -17,6 +18,8 @@ export interface SessionStats {
   readonly bytes: { readonly sent: number; readonly pending: number };
   /** Of sessions that can be resumed: how many that are over are remembered, and the bytes of memory that the logs of all take in this process. */
   readonly resume: { readonly ended: number; readonly bytes: number };
+  /** Streams that read channels now, of this process, and what the channels' log holds: events, and their bytes on the wire. */
+  readonly channels: { readonly streams: number; readonly events: number; readonly bytes: number };
   /**
    * How clients are noticed that vanished without a word: over HTTP/1.1 by the kernel's table of TCP connections, where that can be read
    * (Linux), over HTTP/2 by PING everywhere.
@@ -26,7 +29,7 @@ export interface SessionStats {
   readonly lastCleanup: CleanupReport | undefined;
 }
 
-export function takeStats(registry: SessionRegistry, lastCleanup: CleanupReport | undefined): SessionStats {
+export function takeStats(registry: SessionRegistry, channels: Channels, lastCleanup: CleanupReport | undefined): SessionStats {
   const { totals } = registry;
   const sessions = { connecting: 0, open: 0, detached: 0, closing: 0 };
   const events = { sent: totals.eventsSent, dropped: totals.eventsDropped };
@@ -49,6 +52,7 @@ export function takeStats(registry: SessionRegistry, lastCleanup: CleanupReport 
     events,
     bytes,
     resume: registry.directory.held,
+    channels: channels.stats(),
     deadPeerProbe: { http1: registry.connections.probe.isAvailable ? 'tcp-table' : 'unavailable', http2: 'ping' },
     lastCleanup,
   };

@@ -1,12 +1,13 @@
 import { type DynamicModule, Logger, Module } from '@nestjs/common';
 import { DiscoveryModule, ModuleRef } from '@nestjs/core';
+import { Channels } from '../channel/channels.js';
 import { CLOCK, type Clock, RANDOM, type Random, systemClock } from '../clock/clock.js';
 import { assertSingleCopy } from '../copies.js';
 import { SseSessionError } from '../errors.js';
 import { LocalSessionManager } from '../manager/local-session-manager.js';
 import { SessionManager } from '../manager/session-manager.js';
 import type { SseSessionModuleOptions } from '../options/options.js';
-import { resolveModuleOptions } from '../options/resolve.js';
+import { type ResolvedModuleOptions, resolveModuleOptions } from '../options/resolve.js';
 import { checkObject } from '../options/schema.js';
 import { Controllers } from '../request/controllers.js';
 import { RequestRuntime } from '../request/request-runtime.js';
@@ -17,9 +18,11 @@ import { CleanupScheduler } from './cleanup-scheduler.js';
 import { Explorer } from './explorer.js';
 import { Lifecycle } from './lifecycle.js';
 import { type ASYNC_OPTIONS_TYPE, ConfigurableModuleClass, MODULE_OPTIONS_TOKEN, type SseSessionModuleExtras } from './options-builder.js';
+import { STORAGE_ENGINE, type StorageEngine, memoryEngine } from './storage-engine.js';
 
 /** Told apart from options that a factory does not give. */
 const IS_CONFIGURED = Symbol('nestjs-sse-session.is-configured');
+const RESOLVED_OPTIONS = Symbol('nestjs-sse-session.resolved-options');
 
 @Module({
   imports: [DiscoveryModule],
@@ -27,17 +30,36 @@ const IS_CONFIGURED = Symbol('nestjs-sse-session.is-configured');
     { provide: CLOCK, useValue: systemClock },
     { provide: RANDOM, useValue: Math.random },
     {
-      provide: SessionRegistry,
-      useFactory: (clock: Clock, random: Random, isConfigured?: boolean, options?: SseSessionModuleOptions) => {
+      provide: RESOLVED_OPTIONS,
+      useFactory: (isConfigured?: boolean, options?: SseSessionModuleOptions) => {
         if (!isConfigured) throw importedBare();
         // a factory may have given nothing
         checkObject(options, 'SseSessionModule (forRoot(), or the factory of forRootAsync())');
-        return new SessionRegistry(resolveModuleOptions(options), clock, random, new Logger('SseSession'));
+        return resolveModuleOptions(options);
       },
-      inject: [CLOCK, RANDOM, { token: IS_CONFIGURED, optional: true }, { token: MODULE_OPTIONS_TOKEN, optional: true }],
+      inject: [
+        { token: IS_CONFIGURED, optional: true },
+        { token: MODULE_OPTIONS_TOKEN, optional: true },
+      ],
+    },
+    { provide: STORAGE_ENGINE, useFactory: memoryEngine, inject: [RESOLVED_OPTIONS, CLOCK] },
+    {
+      provide: SessionRegistry,
+      useFactory: (options: ResolvedModuleOptions, clock: Clock, random: Random, { directory }: StorageEngine) =>
+        new SessionRegistry(options, clock, random, new Logger('SseSession'), undefined, directory),
+      inject: [RESOLVED_OPTIONS, CLOCK, RANDOM, STORAGE_ENGINE],
     },
     { provide: Shutdown, useFactory: (registry: SessionRegistry) => new Shutdown(registry), inject: [SessionRegistry] },
-    { provide: Cleanup, useFactory: (registry: SessionRegistry) => new Cleanup(registry), inject: [SessionRegistry] },
+    {
+      provide: Channels,
+      useFactory: ({ channelLog }: StorageEngine) => new Channels(channelLog),
+      inject: [STORAGE_ENGINE],
+    },
+    {
+      provide: Cleanup,
+      useFactory: (registry: SessionRegistry, channels: Channels) => new Cleanup(registry, () => channels.expire()),
+      inject: [SessionRegistry, Channels],
+    },
     {
       provide: RequestRuntime,
       useFactory: (registry: SessionRegistry, shutdown: Shutdown, moduleRef: ModuleRef) =>

@@ -22,6 +22,7 @@ export const DEFAULTS = {
   afterEnd: false,
   maxTotalBytes: 268_435_456,
   resumeMaxTotalBytes: 268_435_456,
+  channels: { maxBytes: 67_108_864, maxAgeMs: 300_000 },
   cleanup: { intervalMs: 30_000 },
   shutdown: { timeoutMs: 10_000, finishMs: 0, retryJitterMs: 5_000 },
 } as const;

@@ -79,6 +79,14 @@ export interface LimitOptions {
   perPrincipalPolicy?: 'reject' | 'evict-oldest' | undefined;
 }
 
+/** What the log of all channels keeps, for clients that come back. The oldest events are trimmed; what a client misses by that it is told (`event: reset`). */
+export interface ChannelOptions {
+  /** Bytes of events, as they are on the wire; in memory each takes up to some 400 bytes more, so that many small events take a multiple of it. One event that alone is larger is kept until the next. Default 67,108,864. */
+  maxBytes?: number | undefined;
+  /** Milliseconds. Default 300,000 (5 minutes). */
+  maxAgeMs?: number | undefined;
+}
+
 export interface CleanupOptions {
   /** Milliseconds between two runs of the job `sse-session-cleanup`. Default 30,000. */
   intervalMs?: number | undefined;
@@ -145,6 +153,8 @@ export interface SseSessionModuleOptions extends StreamOptions {
   maxTotalBytes?: number | undefined;
   /** How much memory the logs of all resumable sessions may take in the process, in bytes; above it the oldest ended ones go first. Default 268,435,456. */
   resumeMaxTotalBytes?: number | undefined;
+  /** What the channels' log keeps. */
+  channels?: ChannelOptions | undefined;
   /** The scheduled job that ends what all else missed. */
   cleanup?: CleanupOptions | undefined;
   /** How the application stops. */

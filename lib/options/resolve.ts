@@ -2,6 +2,7 @@ import { CLOSE_REASONS } from './close-reasons.js';
 import { AUTHORIZATION_DEFAULTS, DEFAULTS, RESUME_DEFAULTS, STOPS_AFTER } from './defaults.js';
 import type {
   AuthorizationOptions,
+  ChannelOptions,
   Complete,
   DeadPeerOptions,
   EndEventOptions,
@@ -21,6 +22,7 @@ export interface ResolvedModuleOptions {
   readonly given: SseSessionModuleOptions;
   readonly maxTotalBytes: number;
   readonly resumeMaxTotalBytes: number;
+  readonly channels: Complete<ChannelOptions>;
   readonly cleanup: { intervalMs: number };
   readonly shutdown: Complete<ShutdownOptions>;
 }
@@ -58,6 +60,7 @@ export function resolveModuleOptions(given: SseSessionModuleOptions = {}): Resol
     given,
     maxTotalBytes: given.maxTotalBytes ?? DEFAULTS.maxTotalBytes,
     resumeMaxTotalBytes: given.resumeMaxTotalBytes ?? DEFAULTS.resumeMaxTotalBytes,
+    channels: merge(DEFAULTS.channels, given.channels),
     cleanup: merge(DEFAULTS.cleanup, given.cleanup),
     shutdown: merge(DEFAULTS.shutdown, given.shutdown),
   } as ResolvedModuleOptions;

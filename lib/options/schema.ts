@@ -112,6 +112,7 @@ const MODULE: Shape = {
   ...STREAM,
   maxTotalBytes: bytes,
   resumeMaxTotalBytes: bytes,
+  channels: group({ maxBytes: bytes, maxAgeMs: milliseconds(1) }),
   cleanup: group({ intervalMs: milliseconds(1) }),
   shutdown: group({ timeoutMs: milliseconds(1), finishMs: milliseconds(0), retryJitterMs: milliseconds(0) }),
 };
@@ -128,6 +129,7 @@ const ROUTE: Shape = {
   onError: hook,
   maxTotalBytes: ofTheModule,
   resumeMaxTotalBytes: ofTheModule,
+  channels: ofTheModule,
   cleanup: ofTheModule,
   shutdown: group({ finishMs: milliseconds(0), timeoutMs: ofTheModule, retryJitterMs: ofTheModule }),
 };

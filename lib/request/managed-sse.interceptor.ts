@@ -18,7 +18,7 @@ import { HttpResponse, http2Stream, sendHead } from '../connection/http-response
 import { SseSessionError, describeError, disown, show, stackOf } from '../errors.js';
 import type { AuthorizationOptions } from '../options/options.js';
 import type { ResetReason } from '../resume/reset.js';
-import { sendRest } from '../resume/rest.js';
+import { LogFollower } from '../resume/log-follower.js';
 import { ManagedSession } from '../session/managed-session.js';
 import { retryLine } from '../session/retry-line.js';
 import type { SessionIdentity } from '../session/session-context.js';
@@ -29,7 +29,7 @@ import { type HttpExchange, httpExchange } from './http-exchange.js';
 import { lastEventIdOf } from './last-event-id.js';
 import { refusalError, refuseAsStream, retryAfterMs, stopReconnecting } from './refuse.js';
 import { RequestRuntime } from './request-runtime.js';
-import { type Return, findReturn } from './returning.js';
+import { type FoundLog, type Return, findReturn } from './returning.js';
 import type { ManagedRoute } from './route-table.js';
 
 const AUTHORIZATION_ENDED = 'The authorization has ended';
@@ -96,31 +96,28 @@ export class ManagedSseInterceptor implements NestInterceptor {
 
   /** A client of a resumable route: perhaps it comes back. */
   #receive(request: ManagedRequest, found: Return): Observable<undefined> {
-    const { runtime, exchange, route } = request;
+    const { runtime, exchange } = request;
     switch (found.to) {
       case 'nothing':
         stopReconnecting(exchange);
         return of(undefined);
-      case 'rest':
-        return this.#respond(request, (response) => {
-          const { registry } = runtime;
-          sendRest(
-            response,
-            found.log,
-            found.after,
-            route.options,
-            registry.connections,
-            retryLine(route.options.retryMs, registry.random),
-          );
-        });
-      case 'session': {
+      case 'log': {
         const session = runtime.registry.get(found.log.sessionId);
-        if (session) return this.#join(request, session, found);
-        return this.#start(request, found.reset ?? 'unknown');
+        return session?.isResumable || session?.state === 'connecting' ? this.#join(request, session, found) : this.#follow(request, found);
       }
       case 'start':
         return this.#start(request, found.reset);
     }
+  }
+
+  /** The rest of a session that is over, or one that lives on another node. */
+  #follow(request: ManagedRequest, { log, after, reset }: FoundLog): Observable<undefined> {
+    const { registry } = request.runtime;
+    const { options } = request.route;
+    return this.#respond(request, (response) => {
+      const follower = new LogFollower(response, log, after, reset, options, registry.connections);
+      follower.start(retryLine(options.retryMs, registry.random), registry.directory);
+    });
   }
 
   /** One more client for a session that there is; while that has not opened, the client waits with the first. */

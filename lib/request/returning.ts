@@ -1,20 +1,26 @@
-import type { MaybePromise } from '../log/event-log.js';
+import type { MaybePromise, Position } from '../log/event-log.js';
 import { END, parseResumeId } from '../resume/resume-id.js';
 import type { ResetReason } from '../resume/reset.js';
 import type { SessionDirectory } from '../resume/session-directory.js';
 import type { LogAddress, SessionLog } from '../resume/session-log.js';
 
+/** A log to be read on, from a position. */
+export interface FoundLog {
+  readonly log: SessionLog;
+  /** What the client has of it. */
+  readonly after: Position;
+  /** Why it may have missed something. */
+  readonly reset?: ResetReason | undefined;
+}
+
 /**
  * What a request for a resumable route wants:
- * - `session`: the live session of this log, from a position
- * - `rest`: what it missed of a session that is over
+ * - `log`: the rest of this log, of a session that lives or is over
  * - `nothing`: it has all of a session that is over, and is to be left alone
  * - `start`: a session of its own; with a reset when it may have missed something
  */
 export type Return =
-  | { readonly to: 'session' | 'rest'; readonly log: SessionLog; readonly after: number; readonly reset?: ResetReason | undefined }
-  | { readonly to: 'nothing' }
-  | { readonly to: 'start'; readonly reset?: ResetReason | undefined };
+  (FoundLog & { readonly to: 'log' }) | { readonly to: 'nothing' } | { readonly to: 'start'; readonly reset?: ResetReason | undefined };
 
 /** Finds what a client comes back to: by its id, else by the application's name for the session. */
 export function findReturn(directory: SessionDirectory, address: LogAddress, lastEventId: string | undefined): MaybePromise<Return> {
@@ -42,15 +48,14 @@ function byId(directory: SessionDirectory, address: LogAddress, lastEventId: str
 function at(log: SessionLog, after: number): Return {
   if (log.ending?.after === 'restart') return { to: 'start', reset: log.ending.reset };
   if (after > log.tail) return startAfter('future');
-  if (!log.ending) return { to: 'session', log, after };
-  return after === log.tail ? { to: 'nothing' } : { to: 'rest', log, after };
+  return log.ending && after === log.tail ? { to: 'nothing' } : { to: 'log', log, after };
 }
 
 /** What would start anew joins the live session of its key instead, from the beginning. */
 function orByKey(directory: SessionDirectory, address: LogAddress, found: Return): MaybePromise<Return> {
   if (found.to !== 'start' || address.principal === undefined || address.key === undefined) return found;
   const { reset } = found;
-  const join = (log: SessionLog | undefined): Return => (log ? { to: 'session', log, after: 0, reset } : found);
+  const join = (log: SessionLog | undefined): Return => (log ? { to: 'log', log, after: 0, reset } : found);
   const known = directory.findByKey(address);
   return known instanceof Promise ? known.then(join) : join(known);
 }

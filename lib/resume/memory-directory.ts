@@ -48,10 +48,15 @@ export class MemoryDirectory implements SessionDirectory, LogAccount {
     return name === undefined ? undefined : this.#byKey.get(name);
   }
 
+  /** There is no other node. */
+  read(): () => void {
+    return () => undefined;
+  }
+
   end(log: SessionLog, ending: Ending): void {
     if (!this.#live.has(log.token)) return;
     this.#unlist(log);
-    log.ending = ending;
+    log.end(ending);
     // after the others a new one starts: nobody comes for their rest, and the session lets go of it when its connections have it
     if (ending.after === 'stop') this.#tails.add(log);
     this.#ended.set(log.token, log);
@@ -68,6 +73,11 @@ export class MemoryDirectory implements SessionDirectory, LogAccount {
       if (!this.#isExpired(log)) return;
       this.#forgetEnded(log);
     }
+  }
+
+  dispose(): void {
+    for (const log of [...this.#live.values(), ...this.#ended.values()]) log.events.clear();
+    for (const known of [this.#live, this.#ended, this.#byKey, this.#tails]) known.clear();
   }
 
   cancel(): boolean {

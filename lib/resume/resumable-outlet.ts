@@ -4,20 +4,24 @@ import type { ConnectionEnd } from '../connection/connection-end.js';
 import type { Outlet } from '../connection/outlet.js';
 import type { ResponseStream } from '../connection/response-stream.js';
 import type { EncodedEvent } from '../event/encode.js';
-import type { Position } from '../log/event-log.js';
+import type { LogLimits, Position } from '../log/event-log.js';
 import type { CloseReason } from '../options/close-reasons.js';
 import type { ResolvedRouteOptions } from '../options/options.js';
 import { LogBacklog } from './log-backlog.js';
 import type { ResetReason } from './reset.js';
-import type { SessionDirectory } from './session-directory.js';
-import type { SessionLog } from './session-log.js';
+import type { SessionDirectory, SessionHost } from './session-directory.js';
+import type { LogAddress, SessionLog } from './session-log.js';
 
 /** The session whose connections come and go. */
 export interface OutletOwner {
   /** One of them has gone before the session's end; `isLast` when none is left. */
   onDetached(end: ConnectionEnd, error: Error | undefined, isLast: boolean): void;
+  /** Somebody reads it on another node, while nobody does here. */
+  onReadElsewhere(): void;
   /** After the end: none is left. */
   onAllEnded(): void;
+  /** Somebody on another node has ended it. */
+  close(): void;
   /** A paused source may go on. */
   onReady(): void;
 }
@@ -35,8 +39,11 @@ const DETACHED_BYTES_PER_TURN = 64 * 1024;
  * The log of a session, and the connections that read it, each at its own pace. What is sent goes into the log; a connection that leaves, or does
  * not read, ends alone.
  */
-export class ResumableOutlet implements Outlet, ConnectionOwner {
+export class ResumableOutlet implements Outlet, ConnectionOwner, SessionHost {
+  readonly #log: SessionLog;
   #readers: Reader[] = [];
+  /** On other nodes. */
+  #readersElsewhere = 0;
   /** Of connections that have ended. */
   #eventsSent = 0;
   #bytesSent = 0;
@@ -59,8 +66,10 @@ export class ResumableOutlet implements Outlet, ConnectionOwner {
     private readonly context: ConnectionContext,
     private readonly options: ResolvedRouteOptions,
     private readonly directory: SessionDirectory,
-    private readonly log: SessionLog,
-  ) {}
+    { id, address, limits }: { id: string; address: LogAddress; limits: LogLimits },
+  ) {
+    this.#log = directory.open(id, address, limits, this);
+  }
 
   /**
    * One more client: watches its response and sends the headers; {@link start} writes what it has missed.
@@ -86,7 +95,7 @@ export class ResumableOutlet implements Outlet, ConnectionOwner {
 
   /** Takes a response in, which waits for its headers; {@link attach} begins to watch it. */
   add(response: ResponseStream, after: Position, reset?: ResetReason): void {
-    const backlog = new LogBacklog(this.log, after, this.options.buffer, reset);
+    const backlog = new LogBacklog(this.#log, after, this.options.buffer, reset);
     this.#readers.push({ backlog, connection: new Connection(this, this.context, this.options, response, backlog) });
   }
 
@@ -100,7 +109,19 @@ export class ResumableOutlet implements Outlet, ConnectionOwner {
   }
 
   get connections(): number {
-    return this.#readers.length;
+    return this.#readers.length + this.#readersElsewhere;
+  }
+
+  cancel(): void {
+    this.owner.close();
+  }
+
+  onReadersElsewhere(count: number): void {
+    const before = this.#readersElsewhere;
+    this.#readersElsewhere = count;
+    if (this.#readers.length > 0 || this.#isEnding) return;
+    if (before === 0 && count > 0) this.owner.onReadElsewhere();
+    else if (before > 0 && count === 0) this.owner.onDetached('left', undefined, true);
   }
 
   get eventsSent(): number {
@@ -157,8 +178,8 @@ export class ResumableOutlet implements Outlet, ConnectionOwner {
     }
     for (const reader of this.#readers.length === 1 ? this.#readers : [...this.#readers]) this.#writeBefore(event, reader);
     // a response that failed at that has ended the session
-    if (this.log.ending) return 'dropped';
-    const position = this.log.append(event);
+    if (this.#log.ending) return 'dropped';
+    const position = this.#log.append(event);
     if (this.#readers.length === 0) this.#takeDetached(event);
     for (const reader of this.#readers.length === 1 ? this.#readers : [...this.#readers]) {
       reader.backlog.onAppended(event, position);
@@ -199,11 +220,12 @@ export class ResumableOutlet implements Outlet, ConnectionOwner {
   end(lastWords: readonly EncodedEvent[], withinMs: number, closesSocket = false): void {
     this.#isEnding = true;
     const logged = this.#isPlain ? [] : lastWords.filter(({ committed }) => committed);
-    const saysEnd = this.log.ending?.after === 'stop' && this.options.endEvent !== false;
+    const saysEnd = this.#log.ending?.after === 'stop' && this.options.endEvent !== false;
     for (const event of logged) {
-      const position = this.log.append(event, saysEnd && event === logged.at(-1));
+      const position = this.#log.append(event, saysEnd && event === logged.at(-1));
       for (const { backlog } of this.#readers) backlog.onAppended(event, position);
     }
+    this.#log.close();
     const own = lastWords.filter((event) => !logged.includes(event));
     if (this.#readers.length === 0) this.owner.onAllEnded();
     // one whose response fails at this is gone at once, and the last of them tells the owner
@@ -225,7 +247,7 @@ export class ResumableOutlet implements Outlet, ConnectionOwner {
   onConnectionEnd(connection: Connection, end: ConnectionEnd, error: Error | undefined): void {
     this.#remove(connection);
     const isLast = this.#readers.length === 0;
-    if (!this.#isEnding) this.owner.onDetached(end, error, isLast);
+    if (!this.#isEnding) this.owner.onDetached(end, error, this.connections === 0);
     else if (isLast) this.owner.onAllEnded();
   }
 
@@ -237,8 +259,9 @@ export class ResumableOutlet implements Outlet, ConnectionOwner {
 
   /** The session is over, and nobody reads it any more. */
   onClosed(): void {
+    this.#log.close();
     // nobody comes for the rest of what starts anew
-    if (this.log.ending?.after === 'restart') this.log.events.clear();
+    if (this.#log.ending?.after === 'restart') this.#log.events.clear();
   }
 
   /** What becomes of a client that comes back from now on. */
@@ -246,12 +269,12 @@ export class ResumableOutlet implements Outlet, ConnectionOwner {
     if (this.#isPlain) return;
     const after = reconnect ? 'restart' : this.options.afterEnd[reason];
     const reset = reconnect ? undefined : reason === 'client-disconnect' ? 'expired' : 'ended';
-    this.directory.end(this.log, { after, reset, at });
+    this.directory.end(this.#log, { after, reset, at });
   }
 
   /** Nobody has heard of the session, so that nobody can come back. */
   forget(): void {
-    this.directory.forget(this.log);
+    this.directory.forget(this.#log);
   }
 
   /**
@@ -259,7 +282,7 @@ export class ResumableOutlet implements Outlet, ConnectionOwner {
    * @returns `false` when it is too late for that, as something was sent
    */
   giveUpLog(): boolean {
-    if (this.log.tail > 0) return false;
+    if (this.#log.tail > 0) return false;
     this.#isPlain = true;
     this.forget();
     for (const { backlog } of this.#readers) backlog.discard();

@@ -9,6 +9,14 @@ export interface RemoteFilter {
   readonly state?: string;
 }
 
+/** What an engine asks of a session, on the node where that lives. */
+export interface SessionHost {
+  /** Somebody on another node has ended it. */
+  cancel(): void;
+  /** So many clients of other nodes read its log now: while there are any, it is not without a client. */
+  onReadersElsewhere(count: number): void;
+}
+
 /**
  * Which sessions can be resumed, where they live, and for a while how those that are over have ended. The other port for storage.
  *
@@ -16,17 +24,21 @@ export interface RemoteFilter {
  */
 export interface SessionDirectory {
   /** Opens the log of a new session, which can be found from now on. */
-  open(sessionId: string, address: LogAddress, limits: LogLimits): SessionLog;
+  open(sessionId: string, address: LogAddress, limits: LogLimits, host: SessionHost): SessionLog;
   /** The log of a token, whether its session lives or is over. */
   find(token: string): MaybePromise<SessionLog | undefined>;
   /** That of the live session which the application calls so, of the same principal, route and path; the newest, if there are several. */
   findByKey(address: LogAddress): MaybePromise<SessionLog | undefined>;
+  /** A client of this node reads the log of a session that lives on another, until what this returns is called. */
+  read(log: SessionLog): () => void;
   /** The session is over. Its log is kept for who may still come for the rest; after a `restart` nobody does, and it is the session's to clear. */
   end(log: SessionLog, ending: Ending): void;
   /** Nobody can come back to this one. */
   forget(log: SessionLog): void;
   /** Forgets sessions that have been over for long. */
   expire(): void;
+  /** Gives back all that is held: the application has stopped. */
+  dispose(): void;
   /** Ends a session of another node as `cancelled`. `false` when there is none of this id. */
   cancel(sessionId: string): MaybePromise<boolean>;
   /** Ends those sessions of other nodes that match as `cancelled`; how many there were. */

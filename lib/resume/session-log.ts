@@ -26,8 +26,8 @@ export interface Ending {
  * client may come back for the rest.
  */
 export class SessionLog {
-  /** Absent while the session lives. */
-  ending: Ending | undefined;
+  #ending: Ending | undefined;
+  #closeListeners: (() => void)[] | undefined;
   /** The last event says that it was the last, to a client that comes back and to any node. */
   #saysEnd = false;
 
@@ -41,6 +41,31 @@ export class SessionLog {
     readonly events: HeldLog<EncodedEvent>,
   ) {
     this.#idStart = `id: ${token}:`;
+  }
+
+  /** Absent while the session lives. */
+  get ending(): Ending | undefined {
+    return this.#ending;
+  }
+
+  /** The session is over; what it sends at its end is still to come. */
+  end(ending: Ending): void {
+    this.#ending = ending;
+  }
+
+  /** All that it has sent is here. */
+  close(): void {
+    const listeners = this.#closeListeners ?? [];
+    this.#closeListeners = undefined;
+    for (const listener of listeners) listener();
+  }
+
+  /** Calls `listener` when the session is over and all that it sent is here. Returns what ends that. */
+  onClose(listener: () => void): () => void {
+    this.#closeListeners = [...(this.#closeListeners ?? []), listener];
+    return () => {
+      this.#closeListeners = this.#closeListeners?.filter((other) => other !== listener);
+    };
   }
 
   /** Where the newest event stands. */

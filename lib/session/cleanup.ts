@@ -20,7 +20,11 @@ export interface CleanupReport {
 export class Cleanup {
   last: CleanupReport | undefined;
 
-  constructor(private readonly registry: SessionRegistry) {}
+  /** @param expire lets go of what others keep for clients that come back, and is too old */
+  constructor(
+    private readonly registry: SessionRegistry,
+    private readonly expire: () => void = () => undefined,
+  ) {}
 
   run(): CleanupReport {
     const { clock, directory, hookRunner, producers, logger } = this.registry;
@@ -40,6 +44,7 @@ export class Cleanup {
     directory.expire();
     hookRunner.reportHanging();
     producers.report();
+    this.expire();
     this.last = { at, durationMs: clock.now() - start, examined: sessions.length, ended };
     return this.last;
   }

@@ -13,7 +13,7 @@ import type { CloseReason } from '../options/close-reasons.js';
 import type { Position } from '../log/event-log.js';
 import { type OutletOwner, ResumableOutlet } from '../resume/resumable-outlet.js';
 import type { ResetReason } from '../resume/reset.js';
-import { numbersItself } from '../source/paced-source.js';
+import { PacedSource } from '../source/paced-source.js';
 import type { SseSource } from '../source/sse-source.js';
 import { IdentifiedSession } from './identified-session.js';
 import { lastEvents } from './last-events.js';
@@ -237,7 +237,6 @@ export class ManagedSession extends IdentifiedSession<ManagedSession> implements
    * @throws SseSessionError `INVALID_SOURCE`
    */
   adopt(returned: SseSource): Observable<unknown> {
-    if (numbersItself(returned)) this.#giveUpLog();
     return this.#source.adopt(returned);
   }
 
@@ -247,7 +246,8 @@ export class ManagedSession extends IdentifiedSession<ManagedSession> implements
   }
 
   /** The handler has resolved: what fails within this macrotask still has its proper HTTP status. */
-  handlerResolved(): void {
+  handlerResolved(source?: SseSource): void {
+    if (source instanceof PacedSource) this.#giveUpLog();
     if (this.#opensSoon || this.options.openOn !== 'handler') return;
     this.#opensSoon = true;
     setImmediate(() => this.open());
@@ -334,7 +334,7 @@ export class ManagedSession extends IdentifiedSession<ManagedSession> implements
     this.#lifetime.authorize(authorizedUntil);
     this.#lifetime.attach();
     if (this.openedAt === undefined) this.#begin();
-    else this.#resume(outlet);
+    else this.#resume();
   }
 
   /**
@@ -427,6 +427,13 @@ export class ManagedSession extends IdentifiedSession<ManagedSession> implements
     this.#scope.runInAsyncScope(() => this.#settle());
   }
 
+  onReadElsewhere(): void {
+    if (this.state !== 'detached') return;
+    this.#lifetime.attach();
+    if (this.openedAt === undefined) this.#begin();
+    else this.#resume();
+  }
+
   onAllEnded(): void {
     this.#closed();
   }
@@ -475,8 +482,9 @@ export class ManagedSession extends IdentifiedSession<ManagedSession> implements
     });
   }
 
-  /** The headers of one more response are out. */
-  #resume(outlet: ResumableOutlet): void {
+  /** One more client is there. */
+  #resume(): void {
+    const outlet = this.#outlet;
     if (this.state === 'detached') this.#go('open');
     this.context.wheel.set(this.#alarm, this.#deadline);
     const { connections } = outlet;
@@ -489,7 +497,7 @@ export class ManagedSession extends IdentifiedSession<ManagedSession> implements
     const { options } = this.identity;
     if (!options.resume) return undefined;
     const { directory, connections } = this.context;
-    const log = directory.open(this.id, this.identity, options.resume);
+    const log = { id: this.id, address: this.identity, limits: options.resume };
     const outlet = new ResumableOutlet(this, connections, options, directory, log);
     outlet.add(response, 0, reset);
     return outlet;

@@ -49,7 +49,6 @@ export class SessionRegistry implements SessionContext<ManagedSession> {
   readonly wheel: TimerWheel;
   readonly logger: SessionLogger;
   readonly connections: Connections;
-  readonly directory: SessionDirectory;
   readonly hookRunner: HookRunner;
   readonly producers: Stragglers;
   readonly hooks = emptyHookTable();
@@ -79,11 +78,11 @@ export class SessionRegistry implements SessionContext<ManagedSession> {
     readonly random: Random,
     logger: SessionLogger,
     readTables = readTcpTables,
+    readonly directory: SessionDirectory = new MemoryDirectory(clock, options.resumeMaxTotalBytes),
   ) {
     this.logger = safeLogger(logger);
     this.wheel = new TimerWheel(clock);
     this.connections = new Connections(this.wheel, options.maxTotalBytes, readTables, (message) => this.logger.warn(message));
-    this.directory = new MemoryDirectory(clock, options.resumeMaxTotalBytes);
     this.producers = new Stragglers(RUNNING_PRODUCER, this.logger, () => clock.now());
     this.hookRunner = new HookRunner(this.logger, () => clock.now());
   }
@@ -173,8 +172,9 @@ export class SessionRegistry implements SessionContext<ManagedSession> {
     for (const resolve of waiters) resolve();
   }
 
-  /** Completes `events$`: the application has stopped. */
+  /** The application has stopped: completes `events$`, and forgets whom nobody can come back to. */
   dispose(): void {
+    this.directory.dispose();
     this.#events.complete();
   }
 

@@ -14,8 +14,8 @@ export interface SourceReader {
   readonly isReady: boolean;
   /** Asks it to call {@link SourceRun.onReady} once it takes more. */
   tellWhenReady(): void;
-  /** The handler has returned a source. */
-  handlerResolved(): void;
+  /** The handler has returned this source, and it has been taken. */
+  handlerResolved(source: SseSource): void;
   onValue(value: unknown): void;
   onSourceError(error: unknown): void;
   onSourceComplete(): void;
@@ -95,7 +95,7 @@ export class SourceRun implements SourceOwner, Observer<unknown> {
       this.onWorkDone();
     }
     const values = this.adopt(returned);
-    this.#reader?.handlerResolved();
+    this.#reader?.handlerResolved(returned);
     if (!isDirect) return values;
     this.read(values);
     return undefined;

@@ -1,12 +1,11 @@
 import { NEVER, Observable, isObservable } from 'rxjs';
 import { SseSessionError, show } from '../errors.js';
 import { disposeSource, ignoreErrorEvents } from './dispose.js';
+import { type Pace, PacedSource } from './paced-source.js';
 import type { SseSource } from './sse-source.js';
 
-/** Who reads a source. */
-export interface SourceOwner {
-  /** Nothing when it takes more, else a promise that resolves when it does, or never will: pull sources are paused for so long. */
-  ready(): Promise<void> | undefined;
+/** Who reads a source: pull sources and those that are paced are paused for as long as it takes no more. */
+export interface SourceOwner extends Pace {
   /** The source does something, a read or its own end, that may outlast the reading. */
   onWork(): void;
   /** It has done that. Comes once for every {@link onWork}, unless the source hangs. */
@@ -31,6 +30,7 @@ export interface OpenSource {
  */
 export function openSource(value: SseSource, owner: SourceOwner, handler = 'A managed SSE handler'): OpenSource {
   if (value === undefined) return withoutDisposal(NEVER);
+  if (value instanceof PacedSource) return withoutDisposal((value as PacedSource<unknown>).at(owner));
   // an Observable frees itself when it is unsubscribed
   if (isObservable(value)) return withoutDisposal(value);
   // by its reader, although Node's is async iterable: the iterator's return() waits for a pending read, the reader's cancel() does not

@@ -331,4 +331,25 @@ describeEachAdapter('A session with resume', ({ startApp }) => {
     await client.waitFor('data: a');
     expect(client.body).toBe('retry: 2000\ndata: a\n\n');
   });
+
+  it('leaves the ids to a channel whose stream its handler returns, and ends with its client', async () => {
+    const life: Life = await start((_session, request) => {
+      const after = request.headers['last-event-id'];
+      return life.manager.channel('news').stream({ after });
+    });
+    const client = await life.get();
+    await eventually(() => life.manager.channel('news').size === 1);
+    const id = await life.manager.channel('news').publish('a');
+    await client.waitFor('data: a');
+    expect(client.body).toBe(`retry: 2000\ndata: a\nid: ${id}\n\n`);
+    client.socket.destroy();
+    await eventually(() => life.ends.length === 1);
+    expect(life.ends).toMatchObject([{ reason: 'client-disconnect' }]);
+    await life.manager.channel('news').publish('b');
+    const again = await life.get('/life', { ...EVENT_STREAM, 'Last-Event-ID': id });
+    await again.waitFor('data: b');
+    expect(dataIn(again)).toEqual(['b']);
+    expect(life.sessions).toHaveLength(2);
+    expect(life.manager.stats()).toMatchObject({ resume: { ended: 0, bytes: 0 } });
+  });
 });

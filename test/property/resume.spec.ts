@@ -246,8 +246,8 @@ class World {
     const app = new MemoryApp({ resumeMaxTotalBytes: this.description.maxTotalBytes });
     const { directory } = app.registry;
     const open = directory.open.bind(directory);
-    directory.open = (sessionId, address, limits) => {
-      const log = open(sessionId, address, limits);
+    directory.open = (sessionId, address, limits, host) => {
+      const log = open(sessionId, address, limits, host);
       this.#logs.set(sessionId, log);
       return log;
     };

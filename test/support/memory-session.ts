@@ -7,7 +7,7 @@ import type { SessionIdentity } from '../../lib/session/session-context.js';
 import type { RouteHooks } from '../../lib/session/session-hooks.js';
 import { findReturn } from '../../lib/request/returning.js';
 import type { ResetReason } from '../../lib/resume/reset.js';
-import { sendRest } from '../../lib/resume/rest.js';
+import { LogFollower } from '../../lib/resume/log-follower.js';
 import { retryLine } from '../../lib/session/retry-line.js';
 import { SessionRegistry } from '../../lib/session/session-registry.js';
 import type { SseSource } from '../../lib/source/sse-source.js';
@@ -100,20 +100,15 @@ export class MemoryApp {
       Object.assign(arrival, { answer: 'started' }, this.connect({ ...description, response }, reset));
     };
     if (found.to === 'start') start(found.reset);
-    else if (found.to === 'rest') {
+    else if (found.to === 'log') {
       const { registry } = this;
-      sendRest(
-        response,
-        found.log,
-        found.after,
-        identity.options,
-        registry.connections,
-        retryLine(identity.options.retryMs, registry.random),
-      );
-      arrival.answer = 'rest';
-    } else if (found.to === 'session') {
-      const session = this.registry.get(found.log.sessionId);
-      if (!session) throw new Error('The directory knows a live session that the registry does not');
+      const session = registry.get(found.log.sessionId);
+      if (!session || session.closeReason !== undefined) {
+        const follower = new LogFollower(response, found.log, found.after, found.reset, identity.options, registry.connections);
+        follower.start(retryLine(identity.options.retryMs, registry.random), registry.directory);
+        arrival.answer = 'rest';
+        return arrival;
+      }
       const attach = (): void => {
         Object.assign(arrival, { answer: 'attached', session });
         if (!response.isGone)

@@ -1,4 +1,7 @@
 import {
+  type Channel,
+  type ChannelStream,
+  type ChannelStreamOptions,
   type CloseReason,
   type SendResult,
   type SessionFilter,
@@ -7,9 +10,11 @@ import {
   type SseSession,
   SseSessionError,
   type SseSessionErrorCode,
+  type SseSource,
   sseEvent,
 } from 'nestjs-sse-session';
 import { type EventFields, FakeClock, collect, createTestSession, fakeRandom } from 'nestjs-sse-session/testing';
+import { of } from 'rxjs';
 
 /* Sessions, events, filters and the testing entry. */
 
@@ -97,6 +102,41 @@ manager.find();
 manager.broadcast(undefined);
 // @ts-expect-error TS2540 stats are a picture
 manager.stats().opened = 5;
+
+// --- channels -----------------------------------------------------------------------------------------------------------------------
+
+interface Price {
+  symbol: string;
+  cents: number;
+}
+const prices: Channel<Price> = manager.channel<Price>('prices');
+export const id: Promise<string> = prices.publish({ symbol: 'A', cents: 5 });
+void prices.publish({ data: { symbol: 'A', cents: 5 }, type: 'price' });
+void prices.publish(sseEvent({ data: 'whole' }));
+void manager.channel('anything').publish(5);
+declare const lastEventId: string | undefined;
+const options: ChannelStreamOptions = { after: lastEventId, replay: 1 };
+export const stream: ChannelStream = prices.stream(options);
+/** What a handler returns, and what can be piped. */
+export const source: SseSource = manager.stream(['prices', 'news'], { after: lastEventId });
+stream.subscribe((received: SseEvent) => console.log(received.id));
+/** A test may put anything that emits events in its place. */
+export const fake: Channel<Price> = {
+  name: 'prices',
+  size: 0,
+  publish: async () => 'id',
+  stream: () => of(event),
+  position: async () => 'id',
+};
+
+// @ts-expect-error TS2345 a channel of prices takes no text
+void prices.publish('text');
+// @ts-expect-error TS2353 the option is called after
+prices.stream({ from: 'a:1' });
+// @ts-expect-error TS2345 several names are an array
+manager.stream('prices');
+// @ts-expect-error TS2540 who reads it is not set
+prices.size = 5;
 
 // --- errors -------------------------------------------------------------------------------------------------------------------------
 

@@ -1,4 +1,6 @@
 import { describe, expect, it, jest } from '@jest/globals';
+import { createChannelLog } from '../../../lib/channel/channel-log.js';
+import { Channels } from '../../../lib/channel/channels.js';
 import { sseEvent } from '../../../lib/event/sse-event.js';
 import { LocalSessionManager } from '../../../lib/manager/local-session-manager.js';
 import { Cleanup } from '../../../lib/session/cleanup.js';
@@ -10,7 +12,8 @@ const PLAIN = { retryMs: false } as const;
 
 function createManager() {
   const app = new MemoryApp(PLAIN);
-  return { app, manager: new LocalSessionManager(app.registry, new Cleanup(app.registry)) };
+  const channels = new Channels(createChannelLog(app.registry.options.channels, () => app.clock.now()));
+  return { app, manager: new LocalSessionManager(app.registry, new Cleanup(app.registry), channels) };
 }
 
 const INVALID_FILTER = expect.objectContaining({ code: 'INVALID_FILTER' });
@@ -210,6 +213,8 @@ describe('stats', () => {
     await turns();
     open.session.send('d');
     app.registry.rejected(new Error('full'));
+    manager.stream(['a', 'b']).subscribe();
+    await manager.channel('c').publish('e');
     const lastCleanup = manager.cleanup();
 
     expect(manager.stats()).toEqual({
@@ -222,6 +227,7 @@ describe('stats', () => {
       events: { sent: 3, dropped: 0 },
       bytes: { sent: 27, pending: 18 },
       resume: { ended: 0, bytes: 0 },
+      channels: { streams: 1, events: 1, bytes: 9 },
       lastCleanup,
     });
     open.session.close();

@@ -173,10 +173,12 @@ describe('the options of the module', () => {
   it('have defaults for what is not of a route', () => {
     expect(resolveModuleOptions()).toMatchObject({
       maxTotalBytes: 268_435_456,
+      channels: { maxBytes: 67_108_864, maxAgeMs: 300_000 },
       cleanup: { intervalMs: 30_000 },
       shutdown: { timeoutMs: 10_000, finishMs: 0, retryJitterMs: 5_000 },
     });
-    expect(resolveModuleOptions({ shutdown: { timeoutMs: 5 }, cleanup: { intervalMs: 6 } })).toMatchObject({
+    expect(resolveModuleOptions({ shutdown: { timeoutMs: 5 }, cleanup: { intervalMs: 6 }, channels: { maxAgeMs: 7 } })).toMatchObject({
+      channels: { maxBytes: 67_108_864, maxAgeMs: 7 },
       cleanup: { intervalMs: 6 },
       shutdown: { timeoutMs: 5, finishMs: 0, retryJitterMs: 5_000 },
     });

@@ -72,6 +72,10 @@ const BAD: [path: string, value: unknown, shown: string, expected: string][] = [
 ];
 
 const BAD_FOR_MODULE: typeof BAD = [
+  ['channels', false, 'false', 'an object with maxBytes, maxAgeMs'],
+  ['channels.maxBytes', 0, '0', BYTES],
+  ['channels.maxBytes', Infinity, 'Infinity', BYTES],
+  ['channels.maxAgeMs', 0, '0', MILLISECONDS],
   ['cleanup', false, 'false', 'an object with intervalMs'],
   ['cleanup.intervalMs', 0, '0', MILLISECONDS],
   ['shutdown.timeoutMs', 0, '0', MILLISECONDS],
@@ -120,6 +124,7 @@ describe('the options of the module', () => {
     ['buffer.max', 'buffer.max', 'maxBytes, overflow, stallTimeoutMs'],
     ['endEvent.name', 'endEvent.name', 'type'],
     ['limits.max', 'limits.max', 'maxConnections'],
+    ['channels.maxEvents', 'channels.maxEvents', 'maxBytes, maxAgeMs'],
     ['cleanup.cron', 'cleanup.cron', 'intervalMs'],
     ['shutdown.graceMs', 'shutdown.graceMs', 'timeoutMs, finishMs, retryJitterMs'],
     ['onOpen', 'onOpen', 'heartbeat'],
@@ -156,10 +161,13 @@ describe('the options of a route', () => {
     for (const value of values) expect(() => checkRouteOptions(optionsWith(path, value), 'A.b')).not.toThrow();
   });
 
-  it.each(['cleanup', 'maxTotalBytes', 'shutdown.timeoutMs', 'shutdown.retryJitterMs'])("refuse what is the module's alone: %s", (path) => {
-    expect(() => checkRouteOptions(optionsWith(path, 1), 'A.b')).toThrow(
-      `A.b: option "${path}" is 1; expected nothing: it is the module's alone, set in SseSessionModule.forRoot().`,
-    );
-    expect(() => checkRouteOptions({ isGlobal: true }, 'A.b')).toThrow(/^(?!.*cleanup).*"isGlobal" is unknown/);
-  });
+  it.each(['cleanup', 'channels', 'maxTotalBytes', 'shutdown.timeoutMs', 'shutdown.retryJitterMs'])(
+    "refuse what is the module's alone: %s",
+    (path) => {
+      expect(() => checkRouteOptions(optionsWith(path, 1), 'A.b')).toThrow(
+        `A.b: option "${path}" is 1; expected nothing: it is the module's alone, set in SseSessionModule.forRoot().`,
+      );
+      expect(() => checkRouteOptions({ isGlobal: true }, 'A.b')).toThrow(/^(?!.*cleanup).*"isGlobal" is unknown/);
+    },
+  );
 });

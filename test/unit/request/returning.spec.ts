@@ -37,7 +37,7 @@ describe.each<[string, (directory: MemoryDirectory) => SessionDirectory]>([
 
   it('is the live session of its id, from there on', async () => {
     const { directory, log } = begin();
-    for (const after of [0, 1, 2, 3]) expect(await find(directory, ANN, `${log.token}:${after}`)).toEqual({ to: 'session', log, after });
+    for (const after of [0, 1, 2, 3]) expect(await find(directory, ANN, `${log.token}:${after}`)).toEqual({ to: 'log', log, after });
   });
 
   it.each<[string, Partial<LogAddress>]>([
@@ -60,12 +60,12 @@ describe.each<[string, (directory: MemoryDirectory) => SessionDirectory]>([
   ])('is a new session with a reset when its id is %s; or the live one of its key, from the beginning', async (_what, id, reset) => {
     const { directory, log } = begin();
     expect(await find(directory, nameless, id(log))).toEqual({ to: 'start', reset });
-    expect(await find(directory, ANN, id(log))).toEqual({ to: 'session', log, after: 0, reset });
+    expect(await find(directory, ANN, id(log))).toEqual({ to: 'log', log, after: 0, reset });
   });
 
   it('is the live session of its key when it has no id', async () => {
     const { directory, log } = begin();
-    expect(await find(directory, ANN)).toEqual({ to: 'session', log, after: 0, reset: undefined });
+    expect(await find(directory, ANN)).toEqual({ to: 'log', log, after: 0, reset: undefined });
     for (const other of [{ principal: 'bob' }, { key: 'other' }, { path: '/chat/2' }, { key: undefined }, { principal: undefined }]) {
       expect(await find(directory, { ...ANN, ...other })).toEqual({ to: 'start' });
     }
@@ -80,8 +80,8 @@ describe.each<[string, (directory: MemoryDirectory) => SessionDirectory]>([
   it('is the rest of what has ended, or nothing when it has that', async () => {
     const { directory, log } = begin();
     directory.end(log, { after: 'stop', reset: 'ended', at: 0 });
-    expect(await find(directory, ANN, `${log.token}:0`)).toEqual({ to: 'rest', log, after: 0 });
-    expect(await find(directory, ANN, `${log.token}:2`)).toEqual({ to: 'rest', log, after: 2 });
+    expect(await find(directory, ANN, `${log.token}:0`)).toEqual({ to: 'log', log, after: 0 });
+    expect(await find(directory, ANN, `${log.token}:2`)).toEqual({ to: 'log', log, after: 2 });
     expect(await find(directory, ANN, `${log.token}:3`)).toEqual({ to: 'nothing' });
     expect(await find(directory, ANN, `${log.token}:4`)).toEqual({ to: 'start', reset: 'future' });
   });
@@ -103,7 +103,7 @@ describe.each<[string, (directory: MemoryDirectory) => SessionDirectory]>([
     directory.end(log, { after: 'stop', reset: 'ended', at: 0 });
     expect(await find(directory, ANN)).toEqual({ to: 'start' });
     const next = directory.open('next', ANN, { maxBytes: 1_000 });
-    expect(await find(directory, ANN)).toEqual({ to: 'session', log: next, after: 0, reset: undefined });
+    expect(await find(directory, ANN)).toEqual({ to: 'log', log: next, after: 0, reset: undefined });
   });
 
   it('is unknown when that was forgotten', async () => {

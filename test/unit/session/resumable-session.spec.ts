@@ -6,7 +6,9 @@ import { Cleanup } from '../../../lib/session/cleanup.js';
 import type { ManagedSession } from '../../../lib/session/managed-session.js';
 import { Shutdown } from '../../../lib/session/shutdown.js';
 import { MemoryResponse } from '../../../lib/testing/memory-response.js';
-import { takeStats } from '../../../lib/manager/stats.js';
+import { createChannelLog } from '../../../lib/channel/channel-log.js';
+import { Channels } from '../../../lib/channel/channels.js';
+import { type SessionStats, takeStats } from '../../../lib/manager/stats.js';
 import { blocksOf, committedIdOf } from '../../support/blocks.js';
 import { type Arrival, MemoryApp, type SessionDescription, handle, turns } from '../../support/memory-session.js';
 
@@ -24,6 +26,10 @@ function dataIn({ response }: { response: MemoryResponse }): string[] {
 
 function idIn({ response }: { response: MemoryResponse }): string {
   return committedIdOf(response.received) as string;
+}
+
+function statsOf({ registry }: MemoryApp): SessionStats {
+  return takeStats(registry, new Channels(createChannelLog(registry.options.channels, () => 0)), undefined);
 }
 
 /** A response whose every write fails, as one does that middleware has replaced. */
@@ -76,7 +82,7 @@ describe('a resumable session', () => {
       'completion complete',
     ]);
     expect(app.registry.wheel.size).toBe(0);
-    expect(takeStats(app.registry, undefined)).toMatchObject({ opened: 1, connections: 0, endedByReason: { complete: 1 } });
+    expect(statsOf(app)).toMatchObject({ opened: 1, connections: 0, endedByReason: { complete: 1 } });
   });
 
   it('counts what it has sent to all its connections, those that have gone too', async () => {
@@ -91,20 +97,20 @@ describe('a resumable session', () => {
     const { eventsSent, bytesSent } = client.session;
     expect(eventsSent).toBe(2);
     client.session.end('cancelled');
-    expect(takeStats(app.registry, undefined)).toMatchObject({ events: { sent: 2, dropped: 0 }, bytes: { sent: bytesSent, pending: 0 } });
+    expect(statsOf(app)).toMatchObject({ events: { sent: 2, dropped: 0 }, bytes: { sent: bytesSent, pending: 0 } });
   });
 
   it('is shown as detached by the statistics, with the memory of its log', async () => {
     const app = new MemoryApp();
-    const before = takeStats(app.registry, undefined).resume.bytes;
+    const before = statsOf(app).resume.bytes;
     const { session } = await detached(app);
     session.send('x'.repeat(1_000));
-    const stats = takeStats(app.registry, undefined);
+    const stats = statsOf(app);
     expect(stats.sessions).toEqual({ connecting: 0, open: 0, detached: 1, closing: 0 });
     expect(stats.resume.bytes - before).toBeGreaterThan(1_000);
     session.end('unauthorized');
     // nobody can come back to it
-    expect(takeStats(app.registry, undefined).resume).toEqual({ ended: 1, bytes: before });
+    expect(statsOf(app).resume).toEqual({ ended: 1, bytes: before });
   });
 
   it('tells of a connection that has gone beside others, and lives on', async () => {

@@ -1,0 +1,71 @@
+import { Connection, type ConnectionContext, type ConnectionOwner } from '../connection/connection.js';
+import type { ResponseStream } from '../connection/response-stream.js';
+import type { Position } from '../log/event-log.js';
+import type { ResolvedRouteOptions } from '../options/options.js';
+import { LogBacklog } from './log-backlog.js';
+import type { ResetReason } from './reset.js';
+import type { SessionDirectory } from './session-directory.js';
+import type { SessionLog } from './session-log.js';
+
+/**
+ * A client that reads a log without its session: what it missed of one that is over, or, live, one that runs on another node. It has what there is, or comes back
+ * for it, so that nobody else needs to know how it went.
+ */
+export class LogFollower implements ConnectionOwner {
+  readonly #connection: Connection;
+  readonly #backlog: LogBacklog;
+  #stop: (() => void)[] = [];
+
+  constructor(
+    response: ResponseStream,
+    private readonly log: SessionLog,
+    after: Position,
+    reset: ResetReason | undefined,
+    private readonly options: ResolvedRouteOptions,
+    context: ConnectionContext,
+  ) {
+    this.#backlog = new LogBacklog(log, after, options.buffer, reset);
+    this.#connection = new Connection(this, context, options, response, this.#backlog);
+  }
+
+  /**
+   * Sends the headers, and then all there is and will be.
+   * Throws what Node, or an `on-headers` hook, has against the headers; then the framework can still answer.
+   */
+  start(openingLines: string, directory: SessionDirectory): void {
+    const connection = this.#connection;
+    connection.attach();
+    if (connection.isClosed) return;
+    try {
+      connection.sendHead();
+    } catch (error) {
+      connection.release();
+      throw error;
+    }
+    connection.start(openingLines + this.#backlog.idLine);
+    if (connection.isClosed) return;
+    if (this.log.ending) this.#end();
+    else this.#stop = [this.#follow(), this.log.onClose(() => this.#end()), directory.read(this.log)];
+  }
+
+  onConnectionEnd(): void {
+    for (const stop of this.#stop) stop();
+    this.#stop = [];
+  }
+
+  onReady(): void {
+    // no source waits for this one
+  }
+
+  #follow(): () => void {
+    return this.log.events.follow((event, position) => {
+      this.#backlog.onAppended(event, position);
+      this.#connection.wake(this.#backlog.isTooMuch);
+      if (this.#backlog.isTooMuch) this.#connection.overflow();
+    });
+  }
+
+  #end(): void {
+    this.#connection.end([], this.options.buffer.stallTimeoutMs);
+  }
+}
