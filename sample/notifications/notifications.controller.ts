@@ -1,5 +1,4 @@
-import { Body, Controller, Post, Req, UseGuards } from '@nestjs/common';
-import type { Request } from 'express';
+import { Body, Controller, Post, UseGuards } from '@nestjs/common';
 import { CurrentSession, LastEventId, ManagedSse, SseSession } from 'nestjs-sse-session';
 import { TextPipe } from '../common/text.pipe.js';
 import { VisitorGuard } from '../visitor/visitor.guard.js';
@@ -12,8 +11,7 @@ export class NotificationsController {
 
   /** No source: the session stays open for what is sent to it. A feed has no natural end, so no longest life either. */
   @ManagedSse<NotificationsController>('', { timeoutMs: false })
-  stream(@CurrentSession() session: SseSession, @LastEventId() lastEventId: string | undefined, @Req() request: Request): void {
-    session.data.socket = request.socket;
+  stream(@CurrentSession() session: SseSession, @LastEventId() lastEventId: string | undefined): void {
     for (const notification of this.feed.since(lastEventId)) session.send(notification);
   }
 
