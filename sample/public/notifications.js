@@ -16,9 +16,9 @@ function add({ text, at }) {
   while (feed.children.length > SHOWN) feed.lastChild.remove();
 }
 
-watch('notifications', '/api/notifications', {
+watch('notifications', () => '/api/notifications', {
   // A stream that begins anew begins with the last few: those that are here already are not shown again.
-  notification(notification, { lastEventId }) {
+  notification(notification, lastEventId) {
     if (seen.has(lastEventId)) return;
     seen.add(lastEventId);
     add(notification);
