@@ -310,24 +310,104 @@ describe('The page', () => {
     expect(await page.innerText('#cpu')).toMatch(/^\d+ %$/);
   });
 
-  it('shows a notification to everybody, also to one who comes later', async () => {
-    const other = await browser.newContext();
-    const othersPage = await open(other);
-    await page.fill('#notification', 'Tea is <b>served</b>');
-    await page.click('#notify button');
-    const last = (on: Page) => on.innerText('#feed li:first-child');
-    for (const one of [page, othersPage]) await eventually(async () => expect(await last(one)).toContain('Tea is <b>served</b>'));
-    await othersPage.reload();
-    await eventually(async () => expect(await last(othersPage)).toContain('Tea is <b>served</b>'));
-    await other.close();
-  });
-
   it('shows what becomes of a client that does not read', async () => {
     await page.click('#slow-client');
     const row = rows('GET /api/trouble/flood').first();
     await eventually(async () => expect(await row.innerText()).toContain('slow-client'), 20_000);
     // The other streams do not notice.
     expect(await page.locator('[data-stream="metrics"]').innerText()).toBe('live');
+  });
+});
+
+describe('Notifications', () => {
+  const feed = (on: Page) => on.locator('#feed li').allInnerTexts();
+  const live = (on: Page) =>
+    eventually(async () => expect(await on.locator('[data-stream="notifications"]').innerText()).toBe('live'), 10_000);
+
+  async function notify(topic: string, text: string, from = page): Promise<void> {
+    await from.selectOption('#topic', topic);
+    await from.fill('#notification', text);
+    await from.click('#notify button');
+  }
+
+  /** What is shown of them, the newest first. */
+  const expectFeed = (on: Page, texts: string[]) =>
+    eventually(async () => expect((await feed(on)).slice(0, texts.length)).toEqual(texts.map((text) => expect.stringContaining(text))));
+
+  let others: BrowserContext;
+  let other: Page;
+
+  beforeEach(async () => {
+    others = await browser.newContext();
+    other = await open(others);
+    await Promise.all([live(page), live(other)]);
+  });
+
+  afterEach(() => others.close());
+
+  it('reach everybody, also who comes later, and a second tab of the same browser', async () => {
+    await notify('news', 'Tea is <b>served</b>');
+    await notify('orders', 'A hat, size 10/6');
+    const second = await open(visitor);
+    for (const one of [page, other, second]) await expectFeed(one, ['A hat, size 10/6', 'Tea is <b>served</b>']);
+    await other.reload();
+    await expectFeed(other, ['A hat, size 10/6', 'Tea is <b>served</b>']);
+    await notify('news', 'Off with their heads', other);
+    for (const one of [page, other, second]) await expectFeed(one, ['Off with their heads', 'A hat, size 10/6']);
+  });
+
+  it('that a tab has missed while it was offline, of both topics, come when it is online again', async () => {
+    await notify('news', 'before');
+    await expectFeed(other, ['before']);
+    const before = (await feed(other)).length;
+    // Chromium's emulation lets connections be that are open, and refuses new ones
+    await others.setOffline(true);
+    await others.request.post(`${sample.url}/api/trouble/drop`);
+    await eventually(async () => expect(await other.locator('[data-stream="notifications"]').innerText()).toBe('reconnecting'));
+    await notify('news', 'missed news');
+    await notify('orders', 'a missed order');
+    await notify('news', 'more missed news');
+    await expectFeed(page, ['more missed news', 'a missed order', 'missed news', 'before']);
+    // longer than it waits before it comes back
+    await page.waitForTimeout(3_500);
+    await expectFeed(other, ['before']);
+    expect(await other.locator('[data-stream="notifications"]').innerText()).toBe('reconnecting');
+    await others.setOffline(false);
+    await live(other);
+    await notify('orders', 'afterwards');
+    await expectFeed(other, ['afterwards', 'more missed news', 'a missed order', 'missed news', 'before']);
+    expect(await feed(other)).toHaveLength(Math.min(20, before + 4));
+    expect((await feed(other)).join()).not.toContain('may be missing');
+  });
+
+  it('come of the chosen topics only', async () => {
+    await other.uncheck('[name="topics"][value="news"]');
+    await live(other);
+    await notify('news', 'not for orders');
+    await notify('orders', 'a dormouse');
+    await expectFeed(page, ['a dormouse', 'not for orders']);
+    await expectFeed(other, ['a dormouse']);
+    expect((await feed(other)).join()).not.toContain('news');
+    await other.check('[name="topics"][value="news"]');
+    await expectFeed(other, ['a dormouse', 'not for orders']);
+  });
+
+  it('that may be missing are told of by a hint, when the server has forgotten them', async () => {
+    let forgetful = await RunningSample.startBuilt();
+    try {
+      await other.goto(forgetful.url);
+      await live(other);
+      await notify('news', 'known to both', other);
+      await expectFeed(other, ['known to both']);
+      forgetful = await forgetful.crash();
+      await expectFeed(other, ['Something may be missing here.', 'known to both']);
+      await live(other);
+      await notify('news', 'anew', other);
+      await expectFeed(other, ['anew', 'Something may be missing here.', 'known to both']);
+    } finally {
+      await other.close();
+      await forgetful.stop();
+    }
   });
 });
 
