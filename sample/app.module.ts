@@ -20,6 +20,8 @@ export class AppModule {
         SseSessionModule.forRoot({
           principal: visitorIn,
           heartbeat: { intervalMs: 10_000 },
+          // So long may a tab be offline, and still gets every notification that it missed.
+          channels: { maxAgeMs: 60 * 60_000 },
           limits: { maxConnections: 1_000, maxPerPrincipal: 40 },
         }),
         UpstreamModule.forRoot(upstream),

@@ -1,16 +1,30 @@
 import { Injectable } from '@nestjs/common';
 import type { CloseReason } from 'nestjs-sse-session';
 
+const REMEMBERED = 10_000;
+
 export interface AnswerTotals {
   answers: number;
   complete: number;
   events: number;
 }
 
-/** Stands for the accounts of an application: every answer is in it exactly once, however it ended. */
+/** Stands for the accounts of an application, in its database: every answer is in it exactly once, however it ended and whoever watched. */
 @Injectable()
 export class AnswerLog {
+  private readonly begun = new Set<string>();
   private readonly counted: AnswerTotals = { answers: 0, complete: 0, events: 0 };
+
+  /** Whether the answer is a new one. One that has no name always is. */
+  begin(visitor: string, key: string | undefined): boolean {
+    if (key === undefined) return true;
+    const name = JSON.stringify([visitor, key]);
+    if (this.begun.has(name)) return false;
+    this.begun.add(name);
+    const [oldest] = this.begun;
+    if (this.begun.size > REMEMBERED && oldest !== undefined) this.begun.delete(oldest);
+    return true;
+  }
 
   add({ reason, events }: { reason: CloseReason; events: number }): void {
     this.counted.answers += 1;

@@ -1,5 +1,4 @@
-import { Controller, Delete, Logger, Param, Query, Req, UseGuards, UseInterceptors } from '@nestjs/common';
-import type { Request } from 'express';
+import { Controller, Delete, GoneException, Logger, Param, Query, UseGuards, UseInterceptors } from '@nestjs/common';
 import { CurrentSession, ManagedSse, SessionManager, SseSession } from 'nestjs-sse-session';
 import OpenAI from 'openai';
 import { TextPipe } from '../common/text.pipe.js';
@@ -26,13 +25,16 @@ export class ChatController {
 
   @ManagedSse<ChatController>('stream', {
     key: answerOf,
+    // A page that is reloaded, a second tab, a connection that was cut: they come to the answer that there is. It waits for them, but
+    // not for ever: the upstream is paid for meanwhile.
+    resume: { graceMs: 30_000 },
     timeoutMs: 5 * 60_000,
     idleTimeoutMs: 60_000,
     // What the upstream refuses keeps its status: there are no headers of ours before its first token.
     openOn: 'first-event',
-    // Without it the page could not tell the end of an answer from a cut, and its EventSource would ask for the answer again.
+    // So that the page can tell the end of an answer from a cut.
     endEvent: { type: 'end' },
-    // Every answer is paid for: a visitor who asks for too many at once gets 429, and does not come back by itself.
+    // Every answer is paid for: a visitor who asks for too many at once gets 429, and does not come back by itself. Tabs that share one are not counted.
     limits: { maxPerPrincipal: 4 },
     refusal: 'status',
     // Who is being answered while the application stops still gets some seconds to read the end.
@@ -43,18 +45,17 @@ export class ChatController {
     onError(session, error) {
       this.logger.warn(`Answer ${session.key} failed: ${error instanceof Error ? error.message : String(error)}`);
     },
-    onCompletion(session, reason) {
-      this.answers.add({ reason, events: session.eventsSent });
-    },
   })
   @UseInterceptors(TokensInterceptor)
   stream(
     @Query('prompt', new TextPipe(2_000)) prompt: string,
     @Query('fault', FaultPipe) fault: Fault,
+    @Visitor() visitor: string,
     @CurrentSession() session: SseSession,
-    @Req() request: Request,
   ) {
-    session.data.socket = request.socket;
+    // The handler runs when there is nothing to come back to. A page that is reloaded too late must not ask, and pay, again.
+    if (!this.answers.begin(visitor, session.key)) throw new GoneException('This answer has ended; ask again');
+    session.onCompletion(({ eventsSent }, reason) => this.answers.add({ reason, events: eventsSent }));
     return this.openai.chat.completions.create(
       { model: this.upstream.modelFor(fault), messages: [{ role: 'user', content: prompt }], stream: true },
       { signal: session.signal },

@@ -1,6 +1,5 @@
-import { Controller, Req, UseGuards } from '@nestjs/common';
-import type { Request } from 'express';
-import { CurrentSession, ManagedSse, SseSession } from 'nestjs-sse-session';
+import { Controller, UseGuards } from '@nestjs/common';
+import { ManagedSse } from 'nestjs-sse-session';
 import { VisitorGuard } from '../visitor/visitor.guard.js';
 import { Machine } from './machine.js';
 
@@ -11,8 +10,7 @@ export class MetricsController {
 
   /** Old figures are worth nothing: one who reads slowly gets the latest. */
   @ManagedSse<MetricsController>('', { buffer: { overflow: 'latest' } })
-  stream(@CurrentSession() session: SseSession, @Req() request: Request) {
-    session.data.socket = request.socket;
+  stream() {
     return this.machine.figures$;
   }
 }

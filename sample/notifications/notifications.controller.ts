@@ -1,24 +1,29 @@
-import { Body, Controller, Post, Req, UseGuards } from '@nestjs/common';
-import type { Request } from 'express';
-import { CurrentSession, LastEventId, ManagedSse, SseSession } from 'nestjs-sse-session';
+import { Body, Controller, ParseEnumPipe, Post, Query, UseGuards } from '@nestjs/common';
+import { LastEventId, ManagedSse, SessionManager } from 'nestjs-sse-session';
 import { TextPipe } from '../common/text.pipe.js';
 import { VisitorGuard } from '../visitor/visitor.guard.js';
-import { NotificationFeed } from './notification-feed.js';
+import { TOPICS, type Topic } from './topics.js';
+import { TopicsPipe } from './topics.pipe.js';
+
+const REPLAYED = 20;
 
 @Controller('api/notifications')
 @UseGuards(VisitorGuard)
 export class NotificationsController {
-  constructor(private readonly feed: NotificationFeed) {}
+  constructor(private readonly sessions: SessionManager) {}
 
-  /** No source: the session stays open for what is sent to it. A feed has no natural end, so no longest life either. */
+  /**
+   * Who comes back gets what was published meanwhile, on whichever of the topics; who comes for the first time gets the last few. A feed has
+   * no natural end, so no longest life either.
+   */
   @ManagedSse<NotificationsController>('', { timeoutMs: false })
-  stream(@CurrentSession() session: SseSession, @LastEventId() lastEventId: string | undefined, @Req() request: Request): void {
-    session.data.socket = request.socket;
-    for (const notification of this.feed.since(lastEventId)) session.send(notification);
+  stream(@Query('topics', TopicsPipe) topics: readonly Topic[], @LastEventId() after: string | undefined) {
+    return this.sessions.stream(topics, { after, replay: REPLAYED });
   }
 
   @Post()
-  notify(@Body('text', new TextPipe(200)) text: string) {
-    return { sessions: this.feed.notify(text) };
+  async notify(@Body('topic', new ParseEnumPipe(TOPICS)) topic: Topic, @Body('text', new TextPipe(200)) text: string) {
+    const notification = { topic, text, at: Date.now() };
+    return { id: await this.sessions.channel(topic).publish({ type: 'notification', data: notification }) };
   }
 }

@@ -1,4 +1,10 @@
 // One answer at a time, over a real EventSource.
+//
+// The answer lives on the server, and tabs come and go. What was read of it is kept in the browser's storage, with the id of the last event:
+// a page that is reloaded, and another tab, show that at once and go on from there.
+
+const STORED = 'answer';
+const WAITING = 'waiting for the first token';
 
 const transcript = document.getElementById('transcript');
 const form = document.getElementById('ask');
@@ -6,33 +12,31 @@ const prompt = document.getElementById('prompt');
 const send = document.getElementById('send');
 const stop = document.getElementById('stop');
 
+const answers = new Map();
 let running = null;
 
 // crypto.randomUUID() is for pages from https or this machine only.
 const newKey = () => Array.from(crypto.getRandomValues(new Uint32Array(4)), (part) => part.toString(36)).join('-');
 
-class Answer {
-  key = newKey();
-  text = '';
-  ended = false;
+const readStored = () => JSON.parse(localStorage.getItem(STORED));
 
-  constructor(question, fault) {
-    this.entry = this.addEntry(question);
-    const query = new URLSearchParams({ prompt: question, answer: this.key, fault });
-    this.source = new EventSource(`/api/chat/stream?${query}`);
-    this.source.onopen = () => this.begin();
-    this.source.onmessage = ({ data }) => this.append(data);
-    this.source.onerror = (event) => this.fail(event);
-    this.source.addEventListener('end', ({ data }) => this.end(JSON.parse(data).reason));
+class Answer {
+  source = null;
+
+  constructor({ key, question, fault, text = '', lastEventId = '', state = 'waiting', outcome = WAITING }) {
+    Object.assign(this, { key, question, fault, text, lastEventId });
+    this.entry = this.addEntry();
+    this.show(state, outcome);
+    answers.set(key, this);
   }
 
-  addEntry(question) {
+  addEntry() {
     transcript.querySelector('.empty')?.remove();
     const entry = document.createElement('li');
     for (const [name, text] of [
-      ['question', question],
-      ['answer', ''],
-      ['outcome', 'waiting for the first token'],
+      ['question', this.question],
+      ['answer', this.text],
+      ['outcome', ''],
     ]) {
       const part = document.createElement('div');
       part.className = name;
@@ -40,28 +44,57 @@ class Answer {
       entry.append(part);
     }
     entry.dataset.key = this.key;
-    entry.dataset.state = 'waiting';
     transcript.append(entry);
     transcript.scrollTop = transcript.scrollHeight;
     return entry;
   }
 
   show(state, outcome) {
+    this.state = state;
+    this.outcome = outcome;
     this.entry.dataset.state = state;
     this.entry.querySelector('.outcome').textContent = outcome;
   }
 
-  // Called once more when the browser has come back after a cut. That is a new session, and the handler runs anew: so does the answer.
-  begin() {
-    this.text = '';
-    this.entry.querySelector('.answer').textContent = '';
-    this.show('streaming', 'streaming');
+  // Not over the next question, which another tab may have asked already.
+  save() {
+    if (readStored()?.key === this.key) this.store();
   }
 
-  append(token) {
+  store() {
+    const { key, question, fault, text, lastEventId, state, outcome } = this;
+    const isOver = running !== this;
+    localStorage.setItem(STORED, JSON.stringify({ key, question, fault, text, lastEventId, ...(isOver && { state, outcome }) }));
+  }
+
+  // The same URL for who asks and for who comes to it later: the server knows the answer by its key.
+  open() {
+    running = this;
+    const query = new URLSearchParams({ prompt: this.question, answer: this.key, fault: this.fault });
+    if (this.lastEventId !== '') query.set('lastEventId', this.lastEventId);
+    this.source = new EventSource(`/api/chat/stream?${query}`);
+    this.source.onopen = () => this.showProgress();
+    this.source.onmessage = ({ data, lastEventId }) => this.take(this.text + data, lastEventId);
+    this.source.onerror = (event) => this.fail(event);
+    // What is shown may have a gap: the server could not go on where it was, and begins again.
+    this.source.addEventListener('reset', ({ lastEventId }) => this.take('', lastEventId));
+    this.source.addEventListener('end', ({ data }) => this.end(JSON.parse(data).reason));
+    showRunning();
+  }
+
+  showProgress() {
+    if (this.text === '') this.show('waiting', WAITING);
+    else this.show('streaming', 'streaming');
+  }
+
+  // The text and the id of its last event are kept together, so that whoever goes on from there neither misses nor repeats anything.
+  take(text, lastEventId) {
     const atEnd = transcript.scrollHeight - transcript.scrollTop - transcript.clientHeight < 40;
-    this.text += token;
-    this.entry.querySelector('.answer').textContent = this.text;
+    this.text = text;
+    this.lastEventId = lastEventId;
+    this.entry.querySelector('.answer').textContent = text;
+    this.showProgress();
+    this.save();
     if (atEnd) transcript.scrollTop = transcript.scrollHeight;
   }
 
@@ -76,23 +109,23 @@ class Answer {
       return;
     }
     // A status other than 200. An EventSource does not tell which; the list of sessions shows the reason.
-    this.error = 'refused before the first token';
+    this.error = 'refused';
     this.end('error');
   }
 
   end(reason) {
-    if (this.ended) return;
-    this.ended = true;
+    if (running !== this) return;
+    running = null;
     this.source.close();
     this.show(reason, this.error === undefined ? reason : `${reason}: ${this.error}`);
-    running = null;
+    this.save();
     showRunning();
   }
 
-  // Stopping is said to the server, not done by hanging up: a session that could be resumed would live on after a mere disconnect.
+  // Stopping is said to the server, not done by hanging up: the session lives on after a mere disconnect. Every tab hears of it.
   async stop() {
     const response = await fetch(`/api/chat/${this.key}`, { method: 'DELETE' });
-    // Nothing to stop: it was just between two connections. Without its EventSource it does not come back.
+    // It has ended already, and this page could not hear of it yet.
     if ((await response.json()).stopped === 0) this.end('cancelled');
   }
 }
@@ -105,14 +138,24 @@ function showRunning() {
 
 export function ask(question, fault = 'none') {
   if (running !== null) return;
-  running = new Answer(question, fault);
-  showRunning();
+  const answer = new Answer({ key: newKey(), question, fault });
+  answer.open();
+  answer.store();
+}
+
+// Shows the answer that this page had before it was reloaded, or that another tab has asked for.
+function showStored() {
+  const stored = readStored();
+  // A hidden tab has no connection to spare: it looks when it is looked at.
+  if (document.hidden || running !== null || stored === null || answers.has(stored.key)) return;
+  const answer = new Answer(stored);
+  if (stored.state === undefined) answer.open();
 }
 
 // What an EventSource does not tell of a refusal, once the list of sessions has it.
 export function explain(key, error) {
-  const entry = [...transcript.children].find((one) => one.dataset.key === key);
-  if (entry?.dataset.state === 'error') entry.querySelector('.outcome').textContent = `error: ${error}`;
+  const answer = answers.get(key);
+  if (answer?.state === 'error') answer.show('error', `error: ${error}`);
 }
 
 form.addEventListener('submit', (event) => {
@@ -127,3 +170,11 @@ prompt.addEventListener('keydown', (event) => {
 });
 
 stop.addEventListener('click', () => running?.stop());
+
+// Chromium tells an EventSource of a page that is being left that it has failed, which the answer has not. If Back shows the page again, it
+// goes on.
+window.addEventListener('beforeunload', () => running?.source.close());
+window.addEventListener('pageshow', ({ persisted }) => persisted && running?.open());
+document.addEventListener('visibilitychange', showStored);
+window.addEventListener('storage', showStored);
+showStored();

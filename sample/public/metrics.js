@@ -42,7 +42,7 @@ function show(id, text) {
 // The points that have left the window are forgotten.
 let points = [];
 
-watch('metrics', '/api/metrics', {
+watch('metrics', () => '/api/metrics', {
   figures({ at, cpuPercent, memoryPercent, processBytes, heapBytes, eventLoopMs }) {
     const now = at / 1000;
     points = [...points.filter(([time]) => time > now - WINDOW_SECONDS - 1), [now, cpuPercent, memoryPercent]];

@@ -36,6 +36,7 @@ function row(session, now) {
     cell(session.route, 'route'),
     cell(session.id.slice(0, 8), 'id'),
     badge(session),
+    cell(session.endedAt === null ? session.connections : '', 'number clients'),
     cell(session.eventsSent, 'number'),
     cell(bytes(session.bytesSent), 'number'),
     cell(bytes(session.pendingBytes), 'number'),
@@ -64,7 +65,7 @@ function showUpstream({ embedded, model, connections }) {
   }
 }
 
-watch('sessions', '/api/sessions', {
+watch('sessions', () => '/api/sessions', {
   board({ live, ended, upstream, answers }) {
     const now = Date.now();
     rows.replaceChildren(...[...live.reverse(), ...ended].map((session) => row(session, now)));

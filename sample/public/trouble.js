@@ -21,7 +21,7 @@ function onClick(id, action) {
 
 onClick('drop', async () => {
   const { dropped } = await make('drop');
-  return `${dropped} ${dropped === 1 ? 'connection' : 'connections'} reset. The list shows client-disconnect, then new sessions.`;
+  return `${dropped} ${dropped === 1 ? 'connection' : 'connections'} reset. The answer’s session is detached until the browser is back; the others end, and new ones begin.`;
 });
 
 onClick('slow-client', async () => {

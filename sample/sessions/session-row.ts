@@ -6,6 +6,8 @@ export interface SessionRow {
   mine: boolean;
   route: string;
   state: SseSession['state'];
+  /** How many clients share it. */
+  connections: number;
   key: string | null;
   reason: CloseReason | null;
   error: string | null;
@@ -27,6 +29,7 @@ export function recordOf(session: SseSession, endedAt: number | null = null): Se
     id: session.id,
     route: session.route,
     state: session.state,
+    connections: session.connections,
     key: session.key ?? null,
     reason: session.closeReason ?? null,
     error: session.error instanceof Error ? session.error.message : null,

@@ -1,11 +1,11 @@
 import { randomUUID } from 'node:crypto';
-import { Socket } from 'node:net';
 import { Controller, HttpCode, Post, Req, UseGuards } from '@nestjs/common';
 import type { Request } from 'express';
-import { ManagedSse, SessionManager } from 'nestjs-sse-session';
+import { ManagedSse } from 'nestjs-sse-session';
 import { Visitor } from '../visitor/visitor.decorator.js';
 import { VisitorGuard } from '../visitor/visitor.guard.js';
 import { flood } from './flood.js';
+import { OpenStreams } from './open-streams.js';
 import { SlowClient } from './slow-client.js';
 
 @Controller('api/trouble')
@@ -13,17 +13,13 @@ import { SlowClient } from './slow-client.js';
 export class TroubleController {
   private readonly slowClients = new Map<string, SlowClient>();
 
-  constructor(private readonly sessions: SessionManager) {}
+  constructor(private readonly streams: OpenStreams) {}
 
   /** Resets the visitor's streams as a lost network would: no end, no last event, and the browser comes back by itself. */
   @Post('drop')
   @HttpCode(200)
   drop(@Visitor() visitor: string) {
-    const sockets = this.sessions
-      .find({ principal: visitor })
-      .flatMap(({ data: { socket } }) => (socket instanceof Socket ? [socket] : []));
-    for (const socket of sockets) socket.resetAndDestroy();
-    return { dropped: sockets.length };
+    return { dropped: this.streams.drop(visitor) };
   }
 
   /** Starts a client in the visitor's name that does not read; the list of sessions shows what becomes of it. */

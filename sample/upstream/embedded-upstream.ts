@@ -10,6 +10,7 @@ import { ConnectionCount } from './connection-count.js';
 import { MODELS, type Fault } from './models.js';
 
 const FAILS_AFTER_TOKENS = 25;
+const THINKS_MS = 5_000;
 
 /**
  * An OpenAI-compatible server, so that the sample needs neither a key nor a network. The application talks to it over real HTTP,
@@ -52,6 +53,7 @@ export class EmbeddedUpstream {
     const fault = MODELS.get(completion.model);
     if (fault === undefined) return refuse(response, 404, 'model_not_found');
     if (fault === 'rate-limit') return refuse(response, 429, 'rate_limit_exceeded');
+    if (fault === 'slow-start') await sleep(THINKS_MS);
     await this.stream(completion, fault, response);
   }
 

@@ -1,9 +1,10 @@
 /** What can be made to go wrong upstream. */
-export type Fault = 'none' | 'midway' | 'rate-limit';
+export type Fault = 'none' | 'slow-start' | 'midway' | 'rate-limit';
 
 /** The embedded server's models, each with what goes wrong with it. */
 export const MODELS: ReadonlyMap<string, Fault> = new Map([
   ['alice', 'none'],
+  ['alice-thinks-first', 'slow-start'],
   ['alice-fails-midway', 'midway'],
   ['alice-rate-limited', 'rate-limit'],
 ]);

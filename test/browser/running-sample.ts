@@ -3,6 +3,7 @@ import { once } from 'node:events';
 import { fileURLToPath } from 'node:url';
 
 const SCRIPT = fileURLToPath(new URL('../../scripts/start-sample.mjs', import.meta.url));
+const BUILT = fileURLToPath(new URL('../../dist-sample/main.js', import.meta.url));
 
 interface Connections {
   open: number;
@@ -12,11 +13,20 @@ interface Connections {
 
 /** The sample application as `npm start` runs it: built, in a process of its own, on a free port. */
 export class RunningSample {
-  static async start(): Promise<RunningSample> {
-    const env: NodeJS.ProcessEnv = { ...process.env, PORT: '0', TOKENS_PER_SECOND: '60' };
+  static start(): Promise<RunningSample> {
+    return RunningSample.spawn(SCRIPT, '0', 60);
+  }
+
+  /** What another one has built, as a single process that can be killed. */
+  static startBuilt({ port = '0', tokensPerSecond = 60 } = {}): Promise<RunningSample> {
+    return RunningSample.spawn(BUILT, port, tokensPerSecond);
+  }
+
+  private static async spawn(script: string, port: string, tokensPerSecond: number): Promise<RunningSample> {
+    const env: NodeJS.ProcessEnv = { ...process.env, PORT: port, TOKENS_PER_SECOND: String(tokensPerSecond) };
     // What is set on the machine of a developer is not what is tested here.
     for (const name of ['HOST', 'OPENAI_BASE_URL', 'OPENAI_API_KEY', 'OPENAI_MODEL', 'NODE_OPTIONS']) delete env[name];
-    const child = spawn(process.execPath, [SCRIPT], { env, stdio: ['ignore', 'pipe', 'pipe'] });
+    const child = spawn(process.execPath, [script], { env, stdio: ['ignore', 'pipe', 'pipe'] });
     return new RunningSample(child, await printedUrl(child));
   }
 
@@ -31,11 +41,25 @@ export class RunningSample {
     return ((await response.json()) as { connections: Connections }).connections;
   }
 
+  /** How many answers the upstream has been asked for. */
+  async calls(): Promise<number> {
+    const { open, completed, closedByClient } = await this.upstream();
+    return open + completed + closedByClient;
+  }
+
   /** Asks it to stop, as Ctrl-C does; resolves when it has. */
   async stop(): Promise<void> {
     const exit = once(this.child, 'exit');
     this.child.kill('SIGTERM');
     await exit;
+  }
+
+  /** A crash, for one that was started built. Another one takes its place, at the same address. */
+  async crash(): Promise<RunningSample> {
+    const exit = once(this.child, 'exit');
+    this.child.kill('SIGKILL');
+    await exit;
+    return RunningSample.startBuilt({ port: new URL(this.url).port });
   }
 }
 
