@@ -6,8 +6,6 @@ import { formatId } from './channel-id.js';
 /** An event in the log of the channels, which is in memory once for all who read it. */
 export class ChannelEvent implements Loggable {
   readonly byteLength: number;
-  /** Kept by the logs. */
-  logs = 0;
   #event: SseEvent | undefined;
 
   constructor(

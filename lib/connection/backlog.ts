@@ -20,6 +20,8 @@ export type PushResult = number | 'dropped' | 'overflow';
 export interface Backlog {
   /** Bytes that wait. */
   readonly bytes: number;
+  /** Of these, those that are there for this connection alone. */
+  readonly ownBytes: number;
   readonly isEmpty: boolean;
   /** Whether there is room; for one event there always is when nothing waits before it. */
   fits(event: EncodedEvent): boolean;

@@ -113,6 +113,11 @@ export class Connection extends Alarm implements Outlet, ResponseListener, Flush
     return this.#waitingBytes + this.bytesInNode;
   }
 
+  /** What would be free if it were not there, in bytes. */
+  get heldBytes(): number {
+    return (this.#backlog ? this.#backlog.ownBytes : 0) + this.bytesInNode;
+  }
+
   get #waitingBytes(): number {
     return this.#backlog ? this.#backlog.bytes : 0;
   }

@@ -102,7 +102,7 @@ export class Connections implements ConnectionContext {
     const weighed = [...this.#attached].map((connection) => ({
       connection,
       isBlocked: connection.isBlocked,
-      bytes: connection.pendingBytes,
+      bytes: connection.heldBytes,
     }));
     weighed.sort((a, b) => Number(b.isBlocked) - Number(a.isBlocked) || b.bytes - a.bytes);
     for (const { connection, bytes } of weighed) {

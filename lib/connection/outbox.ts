@@ -32,6 +32,10 @@ export class Outbox implements Backlog {
     return this.#bytes;
   }
 
+  get ownBytes(): number {
+    return this.#bytes;
+  }
+
   get isEmpty(): boolean {
     return this.#bytes === 0;
   }

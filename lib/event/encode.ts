@@ -32,11 +32,23 @@ export class EncodedEvent {
     this.byteLength = Buffer.byteLength(text);
   }
 
+  /** What it takes in memory, in bytes: a character of text that is not all ASCII may take two, and what leaves in slices is there as bytes, too. */
+  get memoryBytes(): number {
+    const { length } = this.text;
+    const textBytes = length === this.byteLength ? length : 2 * length;
+    return OBJECT_BYTES + textBytes + (this.byteLength > LARGE ? this.byteLength : 0);
+  }
+
   /** For events that leave in slices: made once for all. */
   get bytes(): Buffer {
     return (this.#bytes ??= Buffer.from(this.text));
   }
 }
+
+/** What the object takes beside its text. */
+const OBJECT_BYTES = 128;
+/** From here on it leaves in slices. */
+const LARGE = 64 * 1024;
 
 const LINE_BREAK = /\r\n|\r|\n/;
 

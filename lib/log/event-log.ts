@@ -10,8 +10,6 @@ export interface Loggable {
   readonly byteLength: number;
   /** What it is about, in a log of many topics. */
   readonly topic?: string;
-  /** In how many logs it stands; kept by the logs. */
-  logs: number;
 }
 
 /** How much a log keeps. The oldest events are trimmed, never the newest. */

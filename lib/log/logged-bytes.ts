@@ -1,7 +1,12 @@
-import type { Loggable } from './event-log.js';
+/** An event that may stand in many logs. */
+export interface Shared {
+  /** What it takes in memory, in bytes; always the same. */
+  readonly memoryBytes: number;
+  /** In how many logs it stands. */
+  logs: number;
+}
 
-/** What the object of an event takes beside its text; a log's own entry is a pointer. */
-const BYTES_PER_EVENT = 128;
+/** A log's own entry is a pointer. */
 const BYTES_PER_ENTRY = 8;
 
 /**
@@ -10,13 +15,13 @@ const BYTES_PER_ENTRY = 8;
 class LoggedBytes {
   total = 0;
 
-  hold(event: Loggable): void {
-    if (event.logs++ === 0) this.total += event.byteLength + BYTES_PER_EVENT;
+  hold(event: Shared): void {
+    if (event.logs++ === 0) this.total += event.memoryBytes;
     this.total += BYTES_PER_ENTRY;
   }
 
-  release(event: Loggable): void {
-    if (--event.logs === 0) this.total -= event.byteLength + BYTES_PER_EVENT;
+  release(event: Shared): void {
+    if (--event.logs === 0) this.total -= event.memoryBytes;
     this.total -= BYTES_PER_ENTRY;
   }
 }

@@ -3,14 +3,14 @@ import { TrimmedTopics } from './trimmed-topics.js';
 import type { HeldLog, LogLimits, LogPage, Loggable, Position } from './event-log.js';
 
 /** Whom a log tells what it holds. */
-export interface LogAccount {
-  hold(event: Loggable): void;
-  release(event: Loggable): void;
+export interface LogAccount<E> {
+  hold(event: E): void;
+  release(event: E): void;
   /** An event was appended: if that is too much for all logs together, some of them have to give way. */
   onAppended?(): void;
 }
 
-const NO_ACCOUNT: LogAccount = { hold: () => undefined, release: () => undefined };
+const NO_ACCOUNT: LogAccount<unknown> = { hold: () => undefined, release: () => undefined };
 
 interface Follower<E> {
   readonly listener: (event: E, position: Position) => void;
@@ -46,7 +46,7 @@ export class MemoryLog<E extends Loggable> implements HeldLog<E> {
     readonly epoch: string,
     private readonly limits: LogLimits,
     private readonly now: () => number = () => 0,
-    private readonly account: LogAccount = NO_ACCOUNT,
+    private readonly account: LogAccount<E> = NO_ACCOUNT,
   ) {
     if (limits.maxAgeMs !== undefined) this.#times = [];
   }

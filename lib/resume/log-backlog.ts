@@ -50,6 +50,11 @@ export class LogBacklog implements Backlog {
     return this.#bytes + this.#own.bytes;
   }
 
+  /** The rest is the log's. */
+  get ownBytes(): number {
+    return this.#own.bytes;
+  }
+
   get isEmpty(): boolean {
     return this.#rest === undefined && this.#own.isEmpty && this.#reached === this.log.tail;
   }

@@ -1,6 +1,6 @@
 import type { Clock } from '../clock/clock.js';
 import type { EncodedEvent } from '../event/encode.js';
-import type { LogLimits, Loggable } from '../log/event-log.js';
+import type { LogLimits } from '../log/event-log.js';
 import { loggedBytes } from '../log/logged-bytes.js';
 import { type LogAccount, MemoryLog } from '../log/memory-log.js';
 import { resumeToken } from './resume-id.js';
@@ -11,14 +11,19 @@ import { type Ending, type LogAddress, SessionLog } from './session-log.js';
 export const MAX_ENDED = 10_000;
 export const ENDED_MS = 10 * 60_000;
 
+/** When the logs take too much: how many are halved at a time, and how much more may come before that is done again. */
+const HALVINGS = 16;
+const SLACK = 1 / 64;
+
 /** The engine in memory: all sessions are those of this process. */
-export class MemoryDirectory implements SessionDirectory, LogAccount {
+export class MemoryDirectory implements SessionDirectory, LogAccount<EncodedEvent> {
   /** By token: the live ones, and in the order of their ends those that are over. */
   readonly #live = new Map<string, SessionLog>();
   readonly #ended = new Map<string, SessionLog>();
   readonly #byKey = new Map<string, SessionLog>();
   /** Of those that are over, the ones whose events are still there, the oldest first. */
   readonly #tails = new Set<SessionLog>();
+  #lookAgainAt = 0;
 
   constructor(
     private readonly clock: Clock,
@@ -88,22 +93,24 @@ export class MemoryDirectory implements SessionDirectory, LogAccount {
     return 0;
   }
 
-  hold(event: Loggable): void {
+  hold(event: EncodedEvent): void {
     loggedBytes.hold(event);
   }
 
-  release(event: Loggable): void {
+  release(event: EncodedEvent): void {
     loggedBytes.release(event);
   }
 
   /** When all logs together take too much, the events of the oldest ended ones go; then the longest of the live ones lose the older half. */
   onAppended(): void {
-    if (loggedBytes.total <= this.maxTotalBytes) return;
+    if (loggedBytes.total <= Math.max(this.maxTotalBytes, this.#lookAgainAt)) return;
     for (const log of this.#tails) {
       this.#dropTail(log);
       if (loggedBytes.total <= this.maxTotalBytes) return;
     }
-    while (loggedBytes.total > this.maxTotalBytes && this.#halveLongest());
+    for (let n = 0; n < HALVINGS && loggedBytes.total > this.maxTotalBytes && this.#halveLongest(); n++);
+    // what many logs share does not go when one of them lets go of it, and each look goes through them all
+    this.#lookAgainAt = loggedBytes.total + this.maxTotalBytes * SLACK;
   }
 
   #halveLongest(): boolean {

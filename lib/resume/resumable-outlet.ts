@@ -52,6 +52,8 @@ export class ResumableOutlet implements Outlet, ConnectionOwner, SessionHost {
   #isPlain = false;
   /** Some client knows an id of this session, so that it can come back. */
   #isKnown = false;
+  /** A client comes, of whom nobody has heard yet. */
+  #isArriving = false;
   /** Its headers are out. */
   #opening: Reader | undefined;
   /** A source waits to be told that it may go on. */
@@ -79,7 +81,9 @@ export class ResumableOutlet implements Outlet, ConnectionOwner, SessionHost {
   receive(response: ResponseStream, after: Position, reset?: ResetReason): boolean {
     if (reset === undefined && after > 0) this.#isKnown = true;
     this.add(response, after, reset);
+    this.#isArriving = true;
     this.attach();
+    this.#isArriving = false;
     if (!this.isWaiting) return false;
     try {
       this.sendHead();
@@ -176,7 +180,11 @@ export class ResumableOutlet implements Outlet, ConnectionOwner, SessionHost {
       for (const { connection } of [...this.#readers]) connection.push(event);
       return 0;
     }
-    for (const reader of this.#readers.length === 1 ? this.#readers : [...this.#readers]) this.#writeBefore(event, reader);
+    for (const reader of this.#readers.length === 1 ? this.#readers : [...this.#readers]) {
+      this.#writeBefore(event, reader);
+      // before the headers nothing can leave: it is the handler that sends too much
+      if (reader.connection.isWaiting && this.#loses(event, reader)) return 'overflow';
+    }
     // a response that failed at that has ended the session
     if (this.#log.ending) return 'dropped';
     const position = this.#log.append(event);
@@ -185,7 +193,6 @@ export class ResumableOutlet implements Outlet, ConnectionOwner, SessionHost {
       reader.backlog.onAppended(event, position);
       reader.connection.wake(reader.backlog.isTooMuch);
       if (!reader.backlog.isTooMuch) continue;
-      // before the headers nothing can leave: it is the handler that sends too much
       if (reader.connection.isWaiting) return 'overflow';
       reader.connection.overflow();
     }
@@ -206,7 +213,7 @@ export class ResumableOutlet implements Outlet, ConnectionOwner, SessionHost {
   start(openingLines: string): void {
     const reader = this.#opening;
     this.#opening = undefined;
-    if (!reader) return;
+    if (!reader || reader.connection.isClosed) return;
     // before it begins, as it may have no more to write after that
     if (this.#wanted) reader.connection.tellWhenReady();
     reader.connection.start(openingLines + (this.#isPlain ? '' : reader.backlog.idLine));
@@ -246,6 +253,7 @@ export class ResumableOutlet implements Outlet, ConnectionOwner, SessionHost {
 
   onConnectionEnd(connection: Connection, end: ConnectionEnd, error: Error | undefined): void {
     this.#remove(connection);
+    if (this.#isArriving) return;
     const isLast = this.#readers.length === 0;
     if (!this.#isEnding) this.owner.onDetached(end, error, this.connections === 0);
     else if (isLast) this.owner.onAllEnded();
@@ -320,13 +328,16 @@ export class ResumableOutlet implements Outlet, ConnectionOwner, SessionHost {
   }
 
   /** What the log would lose by an event leaves first, to whoever takes it: nothing is lost in one large turn. */
-  #writeBefore(event: EncodedEvent, { backlog, connection }: Reader): void {
-    const { resume } = this.options;
-    if (!resume) return;
-    for (let before = Infinity; !connection.isBlocked && backlog.bytes < before && backlog.losesBy(event, resume);) {
+  #writeBefore(event: EncodedEvent, reader: Reader): void {
+    const { backlog, connection } = reader;
+    for (let before = Infinity; !connection.isBlocked && backlog.bytes < before && this.#loses(event, reader);) {
       before = backlog.bytes;
       connection.flush(true);
     }
+  }
+
+  #loses(event: EncodedEvent, { backlog }: Reader): boolean {
+    return this.options.resume !== false && backlog.losesBy(event, this.options.resume);
   }
 
   #takeDetached({ byteLength }: EncodedEvent): void {

@@ -191,7 +191,7 @@ export class ManagedSession extends IdentifiedSession<ManagedSession> implements
     if (event.committed) this.#lifetime.touch();
     const result = this.#outlet.push(event);
     if (result === 'overflow') {
-      this.end('slow-client', overflowed(this, this.options.buffer.maxBytes));
+      this.end('slow-client', overflowed(this, this.options));
       return 'closed';
     }
     if (this.state === 'connecting' && this.options.openOn === 'first-event' && event.committed) this.open();

@@ -19,11 +19,14 @@ export function refusedValue({ route }: SseSession, error: unknown): unknown {
   });
 }
 
-export function overflowed(session: SseSession, maxBytes: number): SseSessionError {
+export function overflowed(
+  session: SseSession,
+  { buffer: { maxBytes }, resume }: Pick<ResolvedRouteOptions, 'buffer' | 'resume'>,
+): SseSessionError {
   if (session.openedAt !== undefined) return slowClient(session, `more than buffer.maxBytes (${maxBytes}) wait for it`);
   return new SseSessionError(
     'SLOW_CLIENT',
-    `More than buffer.maxBytes (${maxBytes}) was sent before ${name(session)} opened. Return an (async) iterable, which is read at the client's pace, or await session.flushed() in between.`,
+    `More than buffer.maxBytes (${maxBytes})${resume ? `, or than resume keeps (${resume.maxEvents} events, ${resume.maxBytes} bytes),` : ''} was sent before ${name(session)} opened. Return an (async) iterable, which is read at the client's pace, or await session.flushed() in between.`,
   );
 }
 
@@ -51,11 +54,11 @@ export function abortReason(session: SseSession): DOMException {
 export function lossOf(
   end: Exclude<ConnectionEnd, 'left'>,
   session: SseSession,
-  { buffer, deadPeer }: Pick<ResolvedRouteOptions, 'buffer' | 'deadPeer'>,
+  { buffer, deadPeer, resume }: Pick<ResolvedRouteOptions, 'buffer' | 'deadPeer' | 'resume'>,
 ): SseSessionError {
   switch (end) {
     case 'overflowed':
-      return overflowed(session, buffer.maxBytes);
+      return overflowed(session, { buffer, resume });
     case 'stalled':
       return slowClient(session, `nothing moved for ${buffer.stallTimeoutMs} ms`);
     case 'crowded-out':

@@ -6,12 +6,14 @@ import { FakeClock } from '../../lib/testing/fake-clock.js';
 export class TestEvent implements Loggable {
   declare readonly topic?: string;
   logs = 0;
+  readonly memoryBytes: number;
 
   constructor(
     readonly name: string,
     readonly byteLength = 10,
     topic?: string,
   ) {
+    this.memoryBytes = 128 + byteLength;
     if (topic !== undefined) this.topic = topic;
   }
 }

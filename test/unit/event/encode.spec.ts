@@ -59,3 +59,13 @@ describe('encode', () => {
     for (const data of ['', 'a', 'a\nb\r\n', ' x']) expect(encodeData(data)).toEqual(encode({ data }));
   });
 });
+
+describe('what an event takes in memory', () => {
+  const bytesOf = (data: string): number => encodeData(data).memoryBytes - 128;
+
+  it('is a byte a character of ASCII, two of other text, and the bytes too of what leaves in slices', () => {
+    expect(bytesOf('x'.repeat(1_000))).toBe('data: \n\n'.length + 1_000);
+    expect(bytesOf(`${'x'.repeat(998)}😀`)).toBe(2 * ('data: \n\n'.length + 1_000));
+    expect(bytesOf('x'.repeat(100_000))).toBe(2 * ('data: \n\n'.length + 100_000));
+  });
+});

@@ -1,4 +1,5 @@
-import { describe, expect, it } from '@jest/globals';
+import { describe, expect, it, jest } from '@jest/globals';
+import { MemoryLog } from '../../../lib/log/memory-log.js';
 import { loggedBytes } from '../../../lib/log/logged-bytes.js';
 import { ENDED_MS, MAX_ENDED, MemoryDirectory } from '../../../lib/resume/memory-directory.js';
 import type { LogAddress, SessionLog } from '../../../lib/resume/session-log.js';
@@ -210,5 +211,20 @@ describe('the directory in memory', () => {
     sessions.expire();
     expect(sessions.held).toEqual({ ended: 0, bytes: before });
     expect(sessions.findByKey(ADDRESS)).toBeUndefined();
+  });
+
+  it('looks for the longest live log now and then, not with each event, when there is nothing to let go of', () => {
+    const before = loggedBytes.total;
+    const { open } = directory(before + 5_000);
+    const logs = Array.from({ length: 200 }, (_, n) => open({ key: String(n) }));
+    const shared = numbered(1, 5_000);
+    for (const log of logs) log.append(shared);
+    const sizes = jest.spyOn(MemoryLog.prototype, 'size', 'get');
+    for (let n = 0; n < 100; n++) open({ key: undefined }).append(shared);
+    // each append asks its own log, and a look asks all of them
+    expect(sizes.mock.calls.length).toBeLessThan(100 * 60);
+    expect(loggedBytes.total).toBeGreaterThan(before + 5_000);
+    sizes.mockRestore();
+    for (const log of logs) log.events.clear();
   });
 });

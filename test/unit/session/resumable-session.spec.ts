@@ -436,4 +436,31 @@ describe('a resumable session', () => {
     expect(client.session).toMatchObject({ state: 'closed', closeReason: 'client-disconnect' });
     expect(app.registry.directory.held).toEqual({ ended: 1, bytes });
   });
+
+  it.each<[string, RouteOptions]>([
+    ['events', { resume: { maxEvents: 10 } }],
+    ['bytes', { resume: { maxBytes: 100 } }],
+  ])(
+    'that is sent more %s than its log keeps, before its headers are out, fails: nothing would ever be told of them',
+    async (_what, options) => {
+      const app = new MemoryApp();
+      const client = app.connect(resumable(options));
+      const results = Array.from({ length: 12 }, (_, n) => client.session.send(`event ${n}`));
+      expect(results.at(-1)).toBe('closed');
+      expect(client.session).toMatchObject({ closeReason: 'slow-client', error: { code: 'SLOW_CLIENT' } });
+      expect(String(client.session.error)).toMatch(/than resume keeps/);
+    },
+  );
+
+  it('hears nothing of a client that has left before it was attached', async () => {
+    const app = new MemoryApp();
+    const client = await begun(app);
+    const gone = new MemoryResponse();
+    // as when nobody has heard of it yet
+    Object.defineProperty(gone, 'isGone', { get: () => false });
+    gone.listen = (listener) => listener.onClose(false, undefined);
+    client.session.attach(gone, { after: 0, reset: undefined, authorizedUntil: undefined });
+    expect(client.session).toMatchObject({ state: 'open', connections: 1 });
+    expect(app.events).toEqual(['open']);
+  });
 });
