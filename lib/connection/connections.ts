@@ -28,6 +28,7 @@ export class Connections implements ConnectionContext {
   #pushedSince = 0;
   #measuresSoon = false;
   #isMakingRoom = false;
+  #emptyWaiters: (() => void)[] = [];
 
   constructor(
     readonly wheel: TimerWheel,
@@ -37,6 +38,11 @@ export class Connections implements ConnectionContext {
   ) {
     this.lookUp = new TcpLookUp(read);
     this.probe = new DeadPeerProbe(wheel, this, read, warn);
+  }
+
+  /** Resolves when none is left. */
+  empty(): Promise<void> {
+    return this.#attached.size === 0 ? Promise.resolve() : new Promise((resolve) => this.#emptyWaiters.push(resolve));
   }
 
   get size(): number {
@@ -64,7 +70,11 @@ export class Connections implements ConnectionContext {
   onClosed(connection: Connection): void {
     this.#attached.delete(connection);
     this.probe.forget(connection);
-    if (this.#attached.size === 0) this.probe.rest();
+    if (this.#attached.size > 0) return;
+    this.probe.rest();
+    const waiters = this.#emptyWaiters;
+    this.#emptyWaiters = [];
+    for (const resolve of waiters) resolve();
   }
 
   #measure(): void {

@@ -47,8 +47,9 @@ export class Admission {
   admitConnection(exchange: HttpExchange, { limits }: ResolvedRouteOptions, session: ManagedSession): Refusal | undefined {
     const { maxConnections, maxPerSocket } = limits;
     if (maxPerSocket && isReached(maxPerSocket, this.#countOfSocket(exchange))) return 'socket';
-    if (session.connections > 0 && isReached(maxConnections.process, this.registry.connections.size)) return 'connections';
-    return undefined;
+    if (session.connections === 0) return undefined;
+    if (isReached(maxConnections.process, this.registry.connections.size)) return 'connections';
+    return isReached(maxConnections.route, session.connections) ? 'connections' : undefined;
   }
 
   #admitPrincipal({ options, principal, route }: Applicant): Refusal | undefined {
@@ -58,12 +59,15 @@ export class Admission {
     // in the order in which they came; one that is closing makes room by itself
     const own = [...this.registry.ofPrincipal(principal)].filter((session) => !evicts || session.closeReason === undefined);
     const onRoute = own.filter((session) => session.route === route);
-    const crowd = [isReached(maxPerPrincipal.route, onRoute.length) && onRoute, isReached(maxPerPrincipal.process, own.length) && own].find(
+    const full = [isReached(maxPerPrincipal.route, onRoute.length) && onRoute, isReached(maxPerPrincipal.process, own.length) && own].find(
       Boolean,
     );
-    if (!crowd) return undefined;
+    if (!full) return undefined;
     if (!evicts) return 'principal';
-    crowd[0]?.end('evicted');
+    // whose client could not be told to stop would come back and evict in turn
+    const oldest = full.find((session) => session.isResumable);
+    if (!oldest) return 'principal';
+    oldest.end('evicted');
     return undefined;
   }
 

@@ -13,9 +13,10 @@ import {
   UnauthorizedException,
 } from '@nestjs/common';
 import { HttpAdapterHost } from '@nestjs/core';
-import { Observable, type Subscriber, defer, finalize, from, mergeMap, of, throwError } from 'rxjs';
+import { Observable, type Subscriber, catchError, defer, finalize, from, mergeMap, of, throwError } from 'rxjs';
 import { HttpResponse, http2Stream, sendHead } from '../connection/http-response.js';
 import { SseSessionError, describeError, disown, show, stackOf } from '../errors.js';
+import type { CloseReason } from '../options/close-reasons.js';
 import type { AuthorizationOptions } from '../options/options.js';
 import type { ResetReason } from '../resume/reset.js';
 import { LogFollower } from '../resume/log-follower.js';
@@ -89,9 +90,28 @@ export class ManagedSseInterceptor implements NestInterceptor {
       throw runtime.registry.rejected(new UnauthorizedException(AUTHORIZATION_ENDED));
     }
     const request = { runtime, exchange, route, identity, controllerClass: context.getClass(), next };
-    if (!options.resume) return this.#start(request, undefined);
-    const found = findReturn(runtime.registry.directory, identity, lastEventIdOf(headers, exchange.query));
-    return found instanceof Promise ? from(found).pipe(mergeMap((known) => this.#receive(request, known))) : this.#receive(request, found);
+    return options.resume ? this.#find(request) : this.#start(request, undefined);
+  }
+
+  /** Looks for what a client of a resumable route comes back to. */
+  #find(request: ManagedRequest): Observable<undefined> {
+    const { runtime, exchange, route, identity } = request;
+    const { registry, admission } = runtime;
+    const lastEventId = lastEventIdOf(exchange.request.headers, exchange.query);
+    const found = findReturn(registry.directory, identity, lastEventId);
+    if (!(found instanceof Promise)) return this.#receive(request, found);
+    return from(found).pipe(
+      catchError((error: unknown) => {
+        registry.logger.error(`The sessions of ${identity.route} could not be looked up: ${describeError(error)}`, stackOf(error));
+        return of<Return>({ to: 'start', reset: lastEventId === undefined ? undefined : 'unknown' });
+      }),
+      mergeMap((known) => {
+        // meanwhile the application may stop, or somebody have answered
+        if (exchange.isAnswered()) return of(undefined);
+        const closed = admission.closedTo(exchange);
+        return closed ? this.#reject(runtime, exchange, route, closed) : this.#receive(request, known);
+      }),
+    );
   }
 
   /** A client of a resumable route: perhaps it comes back. */
@@ -121,29 +141,32 @@ export class ManagedSseInterceptor implements NestInterceptor {
   }
 
   /** One more client for a session that there is; while that has not opened, the client waits with the first. */
-  #join(
-    request: ManagedRequest,
-    session: ManagedSession,
-    { after, reset }: { after: number; reset?: ResetReason | undefined },
-  ): Observable<undefined> {
+  #join(request: ManagedRequest, session: ManagedSession, { after, reset }: FoundLog): Observable<undefined> {
     const { runtime, exchange, route, identity } = request;
     const refusal = runtime.admission.admitConnection(exchange, route.options, session);
     if (refusal) return this.#reject(runtime, exchange, route, refusal);
-    const attach = this.#respond(request, (response) => {
-      bindSession(exchange.reply, session);
-      session.attach(response, { after, reset, authorizedUntil: identity.authorizedUntil });
-    });
-    if (session.state !== 'connecting') return attach;
     return new Observable<undefined>((subscriber) => {
-      // in the context of this request, not of the session's
-      const onSettled = AsyncResource.bind(() => {
-        if (subscriber.closed) return;
-        if (session.isResumable) attach.subscribe(subscriber);
-        else if (session.closeReason === undefined || session.closeReason === 'client-disconnect') {
-          defer(() => this.#start(request, reset)).subscribe(subscriber);
-        } else this.#settle(session, runtime, exchange, route, subscriber);
-      });
-      session.whenSettled(onSettled);
+      const settle = (settled: ManagedSession): void => this.#settle(settled, runtime, exchange, route, subscriber);
+      if (session.state === 'connecting') {
+        // in the context of this request, not of the session's
+        const onSettled = AsyncResource.bind(() => {
+          if (subscriber.closed) return;
+          if (session.openedAt === undefined && FAILED.has(session.closeReason)) settle(session);
+          // it may be there, or have gone with its client: then there may be another by now
+          else defer(() => this.#find(request)).subscribe(subscriber);
+        });
+        session.whenSettled(onSettled);
+        return;
+      }
+      const response = responseOf(runtime, exchange);
+      if (response.isGone) {
+        exchange.hijack();
+        settle(session);
+        return;
+      }
+      bindSession(exchange.reply, session);
+      session.attach(response, { after, reset, authorizedUntil: identity.authorizedUntil }, settle);
+      return () => session.abandon();
     });
   }
 
@@ -261,6 +284,15 @@ export class ManagedSseInterceptor implements NestInterceptor {
     return throwError(() => error);
   }
 }
+
+/** Ends after which a request that waited for the session to open is answered as the first one was. */
+const FAILED: ReadonlySet<CloseReason | undefined> = new Set<CloseReason | undefined>([
+  'error',
+  'slow-client',
+  'timeout',
+  'unauthorized',
+  'shutdown',
+]);
 
 /** A request for a managed route, once it is known who asks. */
 interface ManagedRequest {

@@ -26,8 +26,9 @@ export class LogBacklog implements Backlog {
   /** Of these, what was there when it came: missed, and in the log whether it reads or not. */
   #missedBytes = 0;
   #rest: Rest | undefined;
-  /** Its client has not heard yet that it may have missed something. */
-  #hasReset = false;
+  #left: { readonly events: number; readonly bytes: number } | undefined;
+  /** Its client has not heard yet that it may have missed something, and why. */
+  #reset: ResetReason | undefined;
   /** What is of this connection alone: a reset, comments, the last words. */
   readonly #own: Outbox;
   readonly #maxBytes: number;
@@ -42,12 +43,12 @@ export class LogBacklog implements Backlog {
     this.#maxBytes = maxBytes;
     this.#own = new Outbox(maxBytes, overflow);
     this.#reached = after;
-    if (reset ?? this.#isTrimmed) this.#reset(reset ?? 'trimmed');
-    else this.#measure();
+    this.#reset = reset ?? (this.#isTrimmed ? 'trimmed' : undefined);
+    this.#measure();
   }
 
   get bytes(): number {
-    return this.#bytes + this.#own.bytes;
+    return this.#bytes + this.#own.bytes + (this.#reset ? this.#resetEvent(this.#reset).byteLength : 0);
   }
 
   /** The rest is the log's. */
@@ -56,7 +57,7 @@ export class LogBacklog implements Backlog {
   }
 
   get isEmpty(): boolean {
-    return this.#rest === undefined && this.#own.isEmpty && this.#reached === this.log.tail;
+    return this.#rest === undefined && this.#reset === undefined && this.#own.isEmpty && this.#reached === this.log.tail;
   }
 
   /**
@@ -72,7 +73,7 @@ export class LogBacklog implements Backlog {
    * take an id at its line, and one that is cut in between would not hear of the reset.
    */
   get idLine(): string {
-    return this.#hasReset ? '' : this.log.idLine(this.#reached);
+    return this.#reset ? '' : this.log.idLine(this.#reached);
   }
 
   /** When the log takes this event too, it has to trim what waits here. */
@@ -100,19 +101,22 @@ export class LogBacklog implements Backlog {
 
   take(): Slice | undefined {
     if (this.#rest) return this.#takeRest(this.#rest);
-    if (this.#isTrimmed) this.#reset('trimmed');
-    if (!this.#own.isEmpty) {
-      this.#hasReset = false;
-      return this.#own.take();
-    }
-    return this.#takeEvents();
+    if (this.#isTrimmed) this.#reset ??= 'trimmed';
+    if (this.#reset) return this.#takeReset(this.#reset);
+    return this.#own.isEmpty ? this.#takeEvents() : this.#own.take();
   }
 
   discard(): void {
     this.#own.discard();
     this.#rest = undefined;
+    this.#left = this.unread;
     this.#reached = this.log.tail;
     this.#bytes = this.#missedBytes = 0;
+  }
+
+  /** What of the log its client has not been given, or had not when it was let go of. */
+  get unread(): { readonly events: number; readonly bytes: number } {
+    return this.#left ?? { events: this.log.tail - this.#reached, bytes: this.#bytes };
   }
 
   get #isTrimmed(): boolean {
@@ -120,11 +124,16 @@ export class LogBacklog implements Backlog {
   }
 
   /** Never a silent gap: one reset, then what the log still holds. */
-  #reset(reason: ResetReason): void {
-    this.#hasReset = true;
+  #takeReset(reason: ResetReason): Slice {
+    const { text, byteLength } = this.#resetEvent(reason);
+    this.#reset = undefined;
     this.#reached = Math.max(this.#reached, this.log.events.trimmedUpTo());
-    this.#own.force(resetEvent(reason, this.log.idOf(this.#reached)));
     this.#measure();
+    return { chunk: text, byteLength, events: 1 };
+  }
+
+  #resetEvent(reason: ResetReason): EncodedEvent {
+    return resetEvent(reason, this.log.idOf(Math.max(this.#reached, this.log.events.trimmedUpTo())));
   }
 
   #takeEvents(): Slice | undefined {
@@ -183,10 +192,6 @@ export class LogBacklog implements Backlog {
   }
 
   #measure(): void {
-    this.#bytes = 0;
-    let position = this.#reached;
-    for (let event = this.log.events.at(++position); event; event = this.log.events.at(++position))
-      this.#bytes += this.#sizeOf(event, position);
-    this.#missedBytes = this.#bytes;
+    this.#bytes = this.#missedBytes = this.log.bytesAfter(this.#reached);
   }
 }

@@ -1,19 +1,18 @@
-import { Connection, type ConnectionContext, type ConnectionOwner } from '../connection/connection.js';
+import type { ConnectionContext, ConnectionOwner } from '../connection/connection.js';
 import type { ResponseStream } from '../connection/response-stream.js';
 import type { Position } from '../log/event-log.js';
 import type { ResolvedRouteOptions } from '../options/options.js';
-import { LogBacklog } from './log-backlog.js';
+import { LogReader } from './log-reader.js';
 import type { ResetReason } from './reset.js';
 import type { SessionDirectory } from './session-directory.js';
 import type { SessionLog } from './session-log.js';
 
 /**
- * A client that reads a log without its session: what it missed of one that is over, or, live, one that runs on another node. It has what there is, or comes back
- * for it, so that nobody else needs to know how it went.
+ * A client that reads a log without its session: what it missed of one that is over, or, live, one that runs on another node. It has what
+ * there is, or comes back for it, so that nobody else needs to know how it went.
  */
 export class LogFollower implements ConnectionOwner {
-  readonly #connection: Connection;
-  readonly #backlog: LogBacklog;
+  readonly #reader: LogReader;
   #stop: (() => void)[] = [];
 
   constructor(
@@ -24,8 +23,7 @@ export class LogFollower implements ConnectionOwner {
     private readonly options: ResolvedRouteOptions,
     context: ConnectionContext,
   ) {
-    this.#backlog = new LogBacklog(log, after, options.buffer, reset);
-    this.#connection = new Connection(this, context, options, response, this.#backlog);
+    this.#reader = new LogReader(this, context, options, response, log, after, reset);
   }
 
   /**
@@ -33,7 +31,7 @@ export class LogFollower implements ConnectionOwner {
    * Throws what Node, or an `on-headers` hook, has against the headers; then the framework can still answer.
    */
   start(openingLines: string, directory: SessionDirectory): void {
-    const connection = this.#connection;
+    const { connection } = this.#reader;
     connection.attach();
     if (connection.isClosed) return;
     try {
@@ -42,7 +40,7 @@ export class LogFollower implements ConnectionOwner {
       connection.release();
       throw error;
     }
-    connection.start(openingLines + this.#backlog.idLine);
+    this.#reader.start(openingLines);
     if (connection.isClosed) return;
     if (this.log.ending) this.#end();
     else this.#stop = [this.#follow(), this.log.onClose(() => this.#end()), directory.read(this.log)];
@@ -59,13 +57,11 @@ export class LogFollower implements ConnectionOwner {
 
   #follow(): () => void {
     return this.log.events.follow((event, position) => {
-      this.#backlog.onAppended(event, position);
-      this.#connection.wake(this.#backlog.isTooMuch);
-      if (this.#backlog.isTooMuch) this.#connection.overflow();
+      if (!this.#reader.onAppended(event, position)) this.#reader.connection.overflow();
     });
   }
 
   #end(): void {
-    this.#connection.end([], this.options.buffer.stallTimeoutMs);
+    this.#reader.connection.end([], this.options.buffer.stallTimeoutMs);
   }
 }

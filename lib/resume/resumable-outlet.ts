@@ -1,13 +1,14 @@
 import type { PushResult } from '../connection/backlog.js';
-import { Connection, type ConnectionContext, type ConnectionOwner } from '../connection/connection.js';
+import type { Connection, ConnectionContext, ConnectionOwner } from '../connection/connection.js';
 import type { ConnectionEnd } from '../connection/connection-end.js';
 import type { Outlet } from '../connection/outlet.js';
 import type { ResponseStream } from '../connection/response-stream.js';
 import type { EncodedEvent } from '../event/encode.js';
-import type { LogLimits, Position } from '../log/event-log.js';
+import type { Position } from '../log/event-log.js';
 import type { CloseReason } from '../options/close-reasons.js';
-import type { ResolvedRouteOptions } from '../options/options.js';
-import { LogBacklog } from './log-backlog.js';
+import type { Complete, ResolvedRouteOptions, ResumeOptions } from '../options/options.js';
+import { HeadStart } from './head-start.js';
+import { LogReader } from './log-reader.js';
 import type { ResetReason } from './reset.js';
 import type { SessionDirectory, SessionHost } from './session-directory.js';
 import type { LogAddress, SessionLog } from './session-log.js';
@@ -26,51 +27,43 @@ export interface OutletOwner {
   onReady(): void;
 }
 
-/** A response that reads the log. */
-interface Reader {
-  readonly connection: Connection;
-  readonly backlog: LogBacklog;
-}
-
-/** While nobody is attached a pull source is read on, so many bytes a turn of the event loop. */
-const DETACHED_BYTES_PER_TURN = 64 * 1024;
-
 /**
  * The log of a session, and the connections that read it, each at its own pace. What is sent goes into the log; a connection that leaves, or does
  * not read, ends alone.
  */
 export class ResumableOutlet implements Outlet, ConnectionOwner, SessionHost {
   readonly #log: SessionLog;
-  #readers: Reader[] = [];
+  /** Replaced, never changed: whoever goes through it may let one go. */
+  #readers: readonly LogReader[] = [];
   /** On other nodes. */
   #readersElsewhere = 0;
   /** Of connections that have ended. */
   #eventsSent = 0;
   #bytesSent = 0;
   #isEnding = false;
-  /** The source brings its own ids: there is one connection, and no log. */
-  #isPlain = false;
+  /** The newest. */
+  #response: ResponseStream | undefined;
   /** Some client knows an id of this session, so that it can come back. */
   #isKnown = false;
   /** A client comes, of whom nobody has heard yet. */
   #isArriving = false;
   /** Its headers are out. */
-  #opening: Reader | undefined;
+  #opening: LogReader | undefined;
   /** A source waits to be told that it may go on. */
   #wanted = false;
-  /** Nobody is attached: what the log took since then, and in this turn. */
-  #detachedEvents = 0;
-  #detachedBytes = 0;
-  #turnBytes = 0;
+  readonly #headStart: HeadStart;
+  /** Who sends at the pace of clients while none is there. */
+  #roomWaiters: (() => void)[] = [];
 
   constructor(
     private readonly owner: OutletOwner,
     private readonly context: ConnectionContext,
     private readonly options: ResolvedRouteOptions,
     private readonly directory: SessionDirectory,
-    { id, address, limits }: { id: string; address: LogAddress; limits: LogLimits },
+    { id, address, limits }: { id: string; address: LogAddress; limits: Complete<ResumeOptions> },
   ) {
     this.#log = directory.open(id, address, limits, this);
+    this.#headStart = new HeadStart(limits);
   }
 
   /**
@@ -99,12 +92,15 @@ export class ResumableOutlet implements Outlet, ConnectionOwner, SessionHost {
 
   /** Takes a response in, which waits for its headers; {@link attach} begins to watch it. */
   add(response: ResponseStream, after: Position, reset?: ResetReason): void {
-    const backlog = new LogBacklog(this.#log, after, this.options.buffer, reset);
-    this.#readers.push({ backlog, connection: new Connection(this, this.context, this.options, response, backlog) });
+    this.#response = response;
+    const reader = new LogReader(this, this.context, this.options, response, this.#log, after, reset);
+    this.#readers = [...this.#readers, reader];
+    this.#setHeadStart(reader);
+    this.#tellRoom();
   }
 
   attach(): void {
-    this.#newest?.connection.attach();
+    this.#readers.at(-1)?.connection.attach();
   }
 
   /** Whether a client that has gone may know how to come back by an id. */
@@ -120,7 +116,9 @@ export class ResumableOutlet implements Outlet, ConnectionOwner, SessionHost {
     this.owner.close();
   }
 
-  onReadersElsewhere(count: number): void {
+  onReadersElsewhere(count: number, reached: Position): void {
+    this.#headStart.set(this.#log.tail - reached, this.#log.bytesAfter(reached));
+    if (this.#wanted) this.#readOnNextTurn();
     const before = this.#readersElsewhere;
     this.#readersElsewhere = count;
     if (this.#readers.length > 0 || this.#isEnding) return;
@@ -132,9 +130,7 @@ export class ResumableOutlet implements Outlet, ConnectionOwner, SessionHost {
     return this.#sum((connection) => connection.eventsSent) + this.#eventsSent;
   }
 
-  get eventsDropped(): number {
-    return this.#isPlain ? this.#sum((connection) => connection.eventsDropped) : 0;
-  }
+  readonly eventsDropped = 0;
 
   get bytesSent(): number {
     return this.#sum((connection) => connection.bytesSent) + this.#bytesSent;
@@ -144,15 +140,10 @@ export class ResumableOutlet implements Outlet, ConnectionOwner, SessionHost {
     return this.#sum((connection) => connection.pendingBytes);
   }
 
-  /** The fastest connection sets the pace; while there is none, the log takes half of what it can hold, so that nothing is lost. */
+  /** The fastest connection sets the pace; while there is none, the log takes what it can without losing anything. */
   get isReady(): boolean {
     if (this.#readers.length > 0) return this.#readers.some(({ connection }) => connection.isReady);
-    return this.#turnBytes < DETACHED_BYTES_PER_TURN && !this.#isHalfFull;
-  }
-
-  get #isHalfFull(): boolean {
-    const { resume } = this.options;
-    return resume !== false && (this.#detachedBytes > resume.maxBytes / 2 || this.#detachedEvents >= resume.maxEvents / 2);
+    return this.#headStart.isOpen;
   }
 
   get isWaiting(): boolean {
@@ -174,13 +165,12 @@ export class ResumableOutlet implements Outlet, ConnectionOwner, SessionHost {
   }
 
   push(event: EncodedEvent): PushResult {
-    if (this.#isPlain) return this.#newest?.connection.push(event) ?? 'dropped';
     // no client shows a comment, and a `retry:` alone is no event: neither can be missed
     if (!event.committed) {
-      for (const { connection } of [...this.#readers]) connection.push(event);
+      for (const { connection } of this.#readers) connection.push(event);
       return 0;
     }
-    for (const reader of this.#readers.length === 1 ? this.#readers : [...this.#readers]) {
+    for (const reader of this.#readers) {
       this.#writeBefore(event, reader);
       // before the headers nothing can leave: it is the handler that sends too much
       if (reader.connection.isWaiting && this.#loses(event, reader)) return 'overflow';
@@ -188,11 +178,9 @@ export class ResumableOutlet implements Outlet, ConnectionOwner, SessionHost {
     // a response that failed at that has ended the session
     if (this.#log.ending) return 'dropped';
     const position = this.#log.append(event);
-    if (this.#readers.length === 0) this.#takeDetached(event);
-    for (const reader of this.#readers.length === 1 ? this.#readers : [...this.#readers]) {
-      reader.backlog.onAppended(event, position);
-      reader.connection.wake(reader.backlog.isTooMuch);
-      if (!reader.backlog.isTooMuch) continue;
+    this.#headStart.onAppended(event.byteLength);
+    for (const reader of this.#readers) {
+      if (reader.onAppended(event, position)) continue;
       if (reader.connection.isWaiting) return 'overflow';
       reader.connection.overflow();
     }
@@ -216,17 +204,23 @@ export class ResumableOutlet implements Outlet, ConnectionOwner, SessionHost {
     if (!reader || reader.connection.isClosed) return;
     // before it begins, as it may have no more to write after that
     if (this.#wanted) reader.connection.tellWhenReady();
-    reader.connection.start(openingLines + (this.#isPlain ? '' : reader.backlog.idLine));
+    reader.start(openingLines);
   }
 
-  /** One of them has it, or none is there: then the log has. */
+  /** One of them has it; or none is there, and the log takes more. */
   async flushed(): Promise<void> {
-    if (this.#readers.length > 0) await Promise.race(this.#readers.map(({ connection }) => connection.flushed()));
+    if (this.#readers.length > 0) return Promise.race(this.#readers.map(({ connection }) => connection.flushed()));
+    // a macrotask, so that who sends without end can't keep the event loop for itself
+    await new Promise((resolve) => setImmediate(resolve));
+    while (this.#readers.length === 0 && !this.#isEnding && this.#headStart.isUsedUp) {
+      await new Promise<void>((resolve) => this.#roomWaiters.push(resolve));
+    }
   }
 
   end(lastWords: readonly EncodedEvent[], withinMs: number, closesSocket = false): void {
     this.#isEnding = true;
-    const logged = this.#isPlain ? [] : lastWords.filter(({ committed }) => committed);
+    this.#tellRoom();
+    const logged = lastWords.filter(({ committed }) => committed);
     const saysEnd = this.#log.ending?.after === 'stop' && this.options.endEvent !== false;
     for (const event of logged) {
       const position = this.#log.append(event, saysEnd && event === logged.at(-1));
@@ -236,7 +230,7 @@ export class ResumableOutlet implements Outlet, ConnectionOwner, SessionHost {
     const own = lastWords.filter((event) => !logged.includes(event));
     if (this.#readers.length === 0) this.owner.onAllEnded();
     // one whose response fails at this is gone at once, and the last of them tells the owner
-    for (const { connection } of [...this.#readers]) connection.end(own, withinMs, closesSocket);
+    for (const { connection } of this.#readers) connection.end(own, withinMs, closesSocket);
   }
 
   destroy(): void {
@@ -248,7 +242,7 @@ export class ResumableOutlet implements Outlet, ConnectionOwner, SessionHost {
   }
 
   check(now: number): void {
-    for (const { connection } of [...this.#readers]) connection.check(now);
+    for (const { connection } of this.#readers) connection.check(now);
   }
 
   onConnectionEnd(connection: Connection, end: ConnectionEnd, error: Error | undefined): void {
@@ -261,12 +255,13 @@ export class ResumableOutlet implements Outlet, ConnectionOwner, SessionHost {
 
   /** Nobody is attached any more, and the session lives on: a paused source may go on into the log. */
   onDetached(): void {
-    this.#detachedEvents = this.#detachedBytes = 0;
     if (this.#wanted) this.#readOnNextTurn();
   }
 
   /** The session is over, and nobody reads it any more. */
   onClosed(): void {
+    this.#isEnding = true;
+    this.#tellRoom();
     this.#log.close();
     // nobody comes for the rest of what starts anew
     if (this.#log.ending?.after === 'restart') this.#log.events.clear();
@@ -274,7 +269,6 @@ export class ResumableOutlet implements Outlet, ConnectionOwner, SessionHost {
 
   /** What becomes of a client that comes back from now on. */
   conclude(reason: CloseReason, reconnect: boolean, at: number): void {
-    if (this.#isPlain) return;
     const after = reconnect ? 'restart' : this.options.afterEnd[reason];
     const reset = reconnect ? undefined : reason === 'client-disconnect' ? 'expired' : 'ended';
     this.directory.end(this.#log, { after, reset, at });
@@ -286,15 +280,19 @@ export class ResumableOutlet implements Outlet, ConnectionOwner, SessionHost {
   }
 
   /**
-   * From now on it is as if there were no log: the source brings ids of its own.
-   * @returns `false` when it is too late for that, as something was sent
+   * There is to be no log: the source brings ids of its own. Only before anything was sent.
+   * @returns the response, if its client is still there, for a connection without a log
    */
-  giveUpLog(): boolean {
-    if (this.#log.tail > 0) return false;
-    this.#isPlain = true;
+  giveUpLog(): ResponseStream | undefined {
+    const response = this.#readers.length > 0 ? this.#response : undefined;
     this.forget();
-    for (const { backlog } of this.#readers) backlog.discard();
-    return true;
+    this.release();
+    return response;
+  }
+
+  /** Something was sent. */
+  get hasSent(): boolean {
+    return this.#log.tail > 0;
   }
 
   onReady(): void {
@@ -302,11 +300,7 @@ export class ResumableOutlet implements Outlet, ConnectionOwner, SessionHost {
     this.owner.onReady();
   }
 
-  get #newest(): Reader | undefined {
-    return this.#readers[this.#readers.length - 1];
-  }
-
-  get #waiting(): Reader | undefined {
+  get #waiting(): LogReader | undefined {
     return this.#readers.find(({ connection }) => connection.isWaiting);
   }
 
@@ -315,20 +309,22 @@ export class ResumableOutlet implements Outlet, ConnectionOwner, SessionHost {
   }
 
   #remove(connection: Connection): void {
-    this.#readers = this.#readers.filter((reader) => reader.connection !== connection);
+    const reader = this.#readers.find((each) => each.connection === connection);
+    this.#readers = this.#readers.filter((each) => each !== reader);
+    if (reader?.hasArrived) this.#setHeadStart(reader);
     this.#eventsSent += connection.eventsSent;
     this.#bytesSent += connection.bytesSent;
   }
 
   #letGo(how: (connection: Connection) => void): void {
-    for (const { connection } of [...this.#readers]) {
+    for (const { connection } of this.#readers) {
       how(connection);
       this.#remove(connection);
     }
   }
 
   /** What the log would lose by an event leaves first, to whoever takes it: nothing is lost in one large turn. */
-  #writeBefore(event: EncodedEvent, reader: Reader): void {
+  #writeBefore(event: EncodedEvent, reader: LogReader): void {
     const { backlog, connection } = reader;
     for (let before = Infinity; !connection.isBlocked && backlog.bytes < before && this.#loses(event, reader);) {
       before = backlog.bytes;
@@ -336,20 +332,25 @@ export class ResumableOutlet implements Outlet, ConnectionOwner, SessionHost {
     }
   }
 
-  #loses(event: EncodedEvent, { backlog }: Reader): boolean {
+  #loses(event: EncodedEvent, { backlog }: LogReader): boolean {
     return this.options.resume !== false && backlog.losesBy(event, this.options.resume);
   }
 
-  #takeDetached({ byteLength }: EncodedEvent): void {
-    this.#detachedEvents++;
-    this.#detachedBytes += byteLength;
-    this.#turnBytes += byteLength;
+  #setHeadStart({ backlog }: LogReader): void {
+    const { events, bytes } = backlog.unread;
+    this.#headStart.set(events, bytes);
+  }
+
+  #tellRoom(): void {
+    const waiters = this.#roomWaiters;
+    this.#roomWaiters = [];
+    for (const resolve of waiters) resolve();
   }
 
   #readOnNextTurn(): void {
     setImmediate(() => {
-      this.#turnBytes = 0;
-      if (this.#readers.length === 0 && this.#wanted && !this.#isHalfFull) this.onReady();
+      this.#headStart.onNextTurn();
+      if (this.#readers.length === 0 && this.#wanted && this.#headStart.isOpen) this.onReady();
     });
   }
 }

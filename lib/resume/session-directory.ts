@@ -1,4 +1,4 @@
-import type { LogLimits, MaybePromise } from '../log/event-log.js';
+import type { LogLimits, MaybePromise, Position } from '../log/event-log.js';
 import type { Ending, LogAddress, SessionLog } from './session-log.js';
 
 /** What other nodes are asked to end: sessions that match all that is given. */
@@ -13,8 +13,11 @@ export interface RemoteFilter {
 export interface SessionHost {
   /** Somebody on another node has ended it. */
   cancel(): void;
-  /** So many clients of other nodes read its log now: while there are any, it is not without a client. */
-  onReadersElsewhere(count: number): void;
+  /**
+   * So many clients of other nodes read its log now, and the furthest has come to this position: while there are any, it is not without
+   * a client, and a source that can wait goes at their pace. To be told anew every now and then.
+   */
+  onReadersElsewhere(count: number, reached: Position): void;
 }
 
 /**

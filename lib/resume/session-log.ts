@@ -93,6 +93,14 @@ export class SessionLog {
     return this.#idStart.length + String(this.#nameOf(position)).length + 1;
   }
 
+  /** What follows a position, in bytes, id lines included. */
+  bytesAfter(position: Position): number {
+    let bytes = 0;
+    let at = Math.max(position, this.events.trimmedUpTo()) + 1;
+    for (let event = this.events.at(at); event; event = this.events.at(++at)) bytes += event.byteLength + this.idLineLength(at);
+    return bytes;
+  }
+
   #nameOf(position: Position): Position | typeof END {
     return this.#saysEnd && position === this.tail ? END : position;
   }

@@ -6,7 +6,10 @@ import type { SessionLogger } from './safe-logger.js';
 import { ownId } from './session-errors.js';
 import type { SseSession } from './sse-session.js';
 
-type Options = Pick<ResolvedRouteOptions, 'errorEvent' | 'endEvent' | 'serializer' | 'resume'>;
+type Options = Pick<ResolvedRouteOptions, 'errorEvent' | 'endEvent' | 'serializer'> & {
+  /** Those of the session's events are its own. */
+  readonly givesIds: boolean;
+};
 
 /** What a client is told at an end that can still be written: what failed, and that it is over. */
 export function lastEvents(session: SseSession, options: Options, logger: SessionLogger): EncodedEvent[] {
@@ -15,13 +18,13 @@ export function lastEvents(session: SseSession, options: Options, logger: Sessio
   return events;
 }
 
-function errorEvent(session: SseSession, { errorEvent: factory, serializer, resume }: Options, logger: SessionLogger): EncodedEvent[] {
+function errorEvent(session: SseSession, { errorEvent: factory, serializer, givesIds }: Options, logger: SessionLogger): EncodedEvent[] {
   if (factory === false) return [];
   try {
     const event = factory(session.error, session);
     if (event === null) return [];
     const encoded = readEvent(event, { emit: 'event', serializer });
-    if (encoded.hasId && resume) throw ownId(session);
+    if (encoded.hasId && givesIds) throw ownId(session);
     return [encoded];
   } catch (failure) {
     logger.error(`The errorEvent of session ${session.id} (${session.route}) failed: ${describeError(failure)}`, stackOf(failure));

@@ -82,7 +82,7 @@ export class ManagedSession extends IdentifiedSession<ManagedSession> implements
   /** No interceptor stands between the source and the session, so that what it emits need not pass through Nest. */
   isDirect = false;
 
-  readonly #outlet: Outlet;
+  #outlet: Outlet;
   /** The same, when clients can come back to it. */
   #resumable: ResumableOutlet | undefined;
   readonly #source: SourceRun;
@@ -322,19 +322,23 @@ export class ManagedSession extends IdentifiedSession<ManagedSession> implements
   }
 
   /**
-   * A client has come, or come back: it gets what the log has after its position, and what is sent from now on.
-   * Throws what Node, or an `on-headers` hook, has against its headers; then the framework can still answer.
+   * A client has come, or come back: it gets what the log has after its position, and what is sent from now on. Before the session has opened
+   * it waits for that, as the first one does. Throws what Node, or an `on-headers` hook, has against its headers; then the framework can still
+   * answer.
    */
-  attach(response: ResponseStream, { after, reset, authorizedUntil }: Attachment): void {
+  attach(response: ResponseStream, { after, reset, authorizedUntil }: Attachment, onSettled: SettledListener): void {
     const outlet = this.#resumable;
     if (!outlet) throw new Error('Nobody can come back to this session');
-    if (!outlet.receive(response, after, reset)) return;
-    // what hooks of the head do may have ended it
-    if (this.#hasEnded) return;
     this.#lifetime.authorize(authorizedUntil);
-    this.#lifetime.attach();
-    if (this.openedAt === undefined) this.#begin();
-    else this.#resume();
+    if (this.openedAt === undefined) {
+      this.#onSettled = onSettled;
+      this.#rejoin(outlet, response, after, reset);
+      return;
+    }
+    const { connections } = outlet;
+    // what hooks of the head do may have ended it, or lost the client
+    if (outlet.receive(response, after, reset) && !this.#hasEnded && outlet.connections > connections) this.#resume();
+    onSettled(this);
   }
 
   /**
@@ -429,9 +433,12 @@ export class ManagedSession extends IdentifiedSession<ManagedSession> implements
 
   onReadElsewhere(): void {
     if (this.state !== 'detached') return;
+    if (this.openedAt !== undefined) {
+      this.#resume();
+      return;
+    }
     this.#lifetime.attach();
-    if (this.openedAt === undefined) this.#begin();
-    else this.#resume();
+    this.#begin();
   }
 
   onAllEnded(): void {
@@ -482,10 +489,23 @@ export class ManagedSession extends IdentifiedSession<ManagedSession> implements
     });
   }
 
+  /** A client is there again before the session has opened: what fails still has its proper HTTP status. */
+  #rejoin(outlet: ResumableOutlet, response: ResponseStream, after: Position, reset: ResetReason | undefined): void {
+    this.#go('connecting');
+    this.#lifetime.attach();
+    this.context.wheel.set(this.#alarm, this.#deadline);
+    this.context.onAttached(this);
+    outlet.add(response, after, reset);
+    outlet.attach();
+    const mayOpen = this.options.openOn === 'handler' ? this.#opensSoon : outlet.hasSent;
+    if (mayOpen) this.open();
+  }
+
   /** One more client is there. */
   #resume(): void {
     const outlet = this.#outlet;
     if (this.state === 'detached') this.#go('open');
+    this.#lifetime.attach();
     this.context.wheel.set(this.#alarm, this.#deadline);
     const { connections } = outlet;
     outlet.start(retryLine(this.options.retryMs, this.context.random));
@@ -505,10 +525,17 @@ export class ManagedSession extends IdentifiedSession<ManagedSession> implements
 
   /** Its source numbers its events itself, and a client that comes back with such a number is the source's business. */
   #giveUpLog(): void {
-    if (this.openedAt !== undefined || !this.#resumable?.giveUpLog()) return;
+    const outlet = this.#resumable;
+    if (!outlet || this.openedAt !== undefined || outlet.hasSent) return;
     this.#resumable = undefined;
-    // nobody who knows of it can come back
-    if (this.state === 'detached') this.end('client-disconnect');
+    const response = outlet.giveUpLog();
+    if (!response) {
+      // nobody who knows of it can come back
+      this.end('client-disconnect');
+      return;
+    }
+    this.#outlet = new Connection(this, this.context.connections, this.options, response);
+    this.#outlet.attach();
   }
 
   #conclude({ reconnect = false }: LastWords): void {
@@ -516,7 +543,8 @@ export class ManagedSession extends IdentifiedSession<ManagedSession> implements
   }
 
   #lastEvents({ reconnect }: LastWords): EncodedEvent[] {
-    const options = reconnect ? { ...this.options, endEvent: false as const } : this.options;
+    const { endEvent } = this.options;
+    const options = { ...this.options, endEvent: reconnect ? (false as const) : endEvent, givesIds: this.#resumable !== undefined };
     return lastEvents(this, options, this.context.logger);
   }
 

@@ -39,7 +39,7 @@ export interface SessionContext<Session> {
   readonly logger: SessionLogger;
   onCreated(session: Session): void;
   onOpened(session: Session): void;
-  /** A client has come (back) to a session that was open before. */
+  /** A client has come to a session that there is, or come back to it. */
   onAttached(session: Session): void;
   /** A client has gone, and the session lives on. */
   onDetached(session: Session, reason: CloseReason, error: Error | undefined): void;

@@ -20,7 +20,7 @@ export type SessionEvent =
   | { readonly type: 'open' | 'timeout'; readonly session: SseSession; readonly reason?: undefined; readonly error?: undefined }
   | { readonly type: 'error'; readonly session: SseSession; readonly reason?: undefined; readonly error: unknown }
   | { readonly type: 'completion'; readonly session: SseSession; readonly reason: CloseReason; readonly error?: undefined }
-  /** A client has come (back) to a session that was open before. */
+  /** A client has come to a session that there is, or come back to it. */
   | { readonly type: 'attach'; readonly session: SseSession; readonly reason?: undefined; readonly error?: undefined }
   /** A client has gone, for a reason that would have ended a session without `resume`, which this one survives; with the socket's error, if there was one. */
   | { readonly type: 'detach'; readonly session: SseSession; readonly reason: CloseReason; readonly error: Error | undefined }

@@ -52,7 +52,8 @@ export class Shutdown {
     await within(registry.clock, deadline, registry.empty());
     cancel();
     for (const session of [...registry]) session.cut('shutdown');
-    // clients that are still being given the rest of a session which is over
+    // clients that are being given the rest of a session which is over
+    await within(registry.clock, deadline, registry.connections.empty());
     for (const connection of [...registry.connections]) connection.destroy();
     await within(registry.clock, deadline, registry.hookRunner.idle());
     registry.hookRunner.reportHanging(0);

@@ -7,7 +7,7 @@ import type { CloseReason } from '../options/close-reasons.js';
  *   connecting --> open --> closing --> closed
  *      |  |        |  ^       ^           ^
  *      |  |        v  |       |           |
- *      |  +----> detached ----+           |      (only with `resume`: no client is attached)
+ *      |  +<---> detached ----+           |      (only with `resume`: no client is attached)
  *      +----------------------------------+      (failed or left before it opened)
  */
 export type SessionState = 'connecting' | 'open' | 'detached' | 'closing' | 'closed';
@@ -15,7 +15,7 @@ export type SessionState = 'connecting' | 'open' | 'detached' | 'closing' | 'clo
 const TRANSITIONS: Readonly<Record<SessionState, readonly SessionState[]>> = {
   connecting: ['open', 'detached', 'closed'],
   open: ['detached', 'closing', 'closed'],
-  detached: ['open', 'closing', 'closed'],
+  detached: ['connecting', 'open', 'closing', 'closed'],
   closing: ['closed'],
   closed: [],
 };

@@ -126,10 +126,11 @@ describeEachAdapter('A session with resume', ({ startApp }) => {
     expect(life.sessions[0]!.connections).toBe(1);
     first.socket.destroy();
     // the second one has waited for it
-    await eventually(() => life.sessions[0]!.state === 'open');
+    await eventually(() => life.log.includes('events$ attach'));
+    expect(life.sessions[0]).toMatchObject({ state: 'connecting', connections: 1 });
     expect(life.sessions[0]!.signal.aborted).toBe(false);
     resolve?.();
-    await turns();
+    await eventually(() => life.sessions[0]!.state === 'open');
     source.next('a');
     await second.waitFor('data: a');
     const third = await life.get('/life', user);

@@ -109,18 +109,17 @@ export class MemoryApp {
         arrival.answer = 'rest';
         return arrival;
       }
-      const attach = (): void => {
+      if (session.state !== 'connecting') {
         Object.assign(arrival, { answer: 'attached', session });
-        if (!response.isGone)
-          session.attach(response, { after: found.after, reset: found.reset, authorizedUntil: identity.authorizedUntil });
-      };
-      if (session.state !== 'connecting') attach();
-      else {
+        if (response.isGone) return arrival;
+        const { after, reset } = found;
+        session.attach(response, { after, reset, authorizedUntil: identity.authorizedUntil }, () => undefined);
+      } else {
         arrival.answer = 'waiting';
         session.whenSettled(() => {
-          if (session.isResumable) attach();
-          else if (session.closeReason === undefined || session.closeReason === 'client-disconnect') start(found.reset);
-          else arrival.answer = 'refused';
+          if (session.openedAt === undefined && session.closeReason !== undefined && session.closeReason !== 'client-disconnect')
+            arrival.answer = 'refused';
+          else Object.assign(arrival, this.arrive({ ...description, response }, lastEventId));
         });
       }
     }

@@ -60,8 +60,12 @@ class NodeDirectory implements SessionDirectory {
   read(log: SessionLog): () => void {
     const entry = this.engine.entries.get(log.token);
     if (!entry || entry.node === this) return () => undefined;
-    entry.host.onReadersElsewhere(++entry.readers);
-    return () => entry.host.onReadersElsewhere(--entry.readers);
+    entry.host.onReadersElsewhere(++entry.readers, log.tail);
+    const stop = log.events.follow((_event, position) => setImmediate(() => entry.host.onReadersElsewhere(entry.readers, position)));
+    return () => {
+      stop();
+      entry.host.onReadersElsewhere(--entry.readers, log.tail);
+    };
   }
 
   end(log: SessionLog, ending: Ending): void {

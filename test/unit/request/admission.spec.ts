@@ -8,7 +8,8 @@ import { MemoryApp, turns } from '../../support/memory-session.js';
 
 const EXCHANGE = { response: {} } as HttpExchange;
 
-/** The policy is refused at start until there is resume: here it is put past that. */
+const RESUMABLE = { resume: {} } as const;
+
 function applyFor(app: MemoryApp, limits: Partial<ResolvedRouteOptions['limits']>, principal: string, route = 'GET /test') {
   const { options } = app.connect().session;
   const admission = new Admission(
@@ -23,7 +24,7 @@ function applyFor(app: MemoryApp, limits: Partial<ResolvedRouteOptions['limits']
 describe('eviction of the oldest', () => {
   it("ends the principal's oldest session as evicted, and lets the request in", async () => {
     const app = new MemoryApp();
-    const [oldest, newer] = [app.open({ principal: 'ann' }), app.open({ principal: 'ann' })];
+    const [oldest, newer] = [app.open({ principal: 'ann', options: RESUMABLE }), app.open({ principal: 'ann', options: RESUMABLE })];
     const other = app.open({ principal: 'bob' });
     expect(applyFor(app, { maxPerPrincipal: { process: 2, route: false } }, 'ann')).toBeUndefined();
     await turns();
@@ -31,10 +32,21 @@ describe('eviction of the oldest', () => {
     expect([newer.session.state, other.session.state]).toEqual(['open', 'open']);
   });
 
+  it('spares those whose clients could not be told to stop: they would come back and evict in turn', async () => {
+    const app = new MemoryApp();
+    const [plain, resumable] = [app.open({ principal: 'ann' }), app.open({ principal: 'ann', options: RESUMABLE })];
+    expect(applyFor(app, { maxPerPrincipal: { process: 2, route: false } }, 'ann')).toBeUndefined();
+    expect([plain.session.closeReason, resumable.session.closeReason]).toEqual([undefined, 'evicted']);
+    await turns();
+    app.open({ principal: 'ann' });
+    expect(applyFor(app, { maxPerPrincipal: { process: 2, route: false } }, 'ann')).toBe('principal');
+    expect(plain.session.state).toBe('open');
+  });
+
   it('ends the oldest of the route when that is full', async () => {
     const app = new MemoryApp();
     const elsewhere = app.open({ principal: 'ann', route: 'GET /other' });
-    const here = app.open({ principal: 'ann', route: 'GET /test' });
+    const here = app.open({ principal: 'ann', route: 'GET /test', options: RESUMABLE });
     expect(applyFor(app, { maxPerPrincipal: { process: false, route: 1 } }, 'ann')).toBeUndefined();
     await turns();
     expect([elsewhere.session.closeReason, here.session.closeReason]).toEqual([undefined, 'evicted']);

@@ -129,7 +129,7 @@ describe('a pull source of a resumable session', () => {
     await turns(3);
     const data = dataIn(back.response);
     expect(data.filter((each) => each.startsWith('reset'))).toEqual([]);
-    expect(paused).toBeGreaterThan(200);
+    expect(paused).toBeGreaterThan(150);
     expect(paused).toBeLessThan(400);
     session.end('cancelled');
   });

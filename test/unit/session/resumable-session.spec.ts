@@ -140,10 +140,15 @@ describe('a resumable session', () => {
       const again = app.arrive(description);
       expect(again.answer).toBe('attached');
       await turns();
+      // until the handler has resolved, what fails has its proper status
+      expect(session.state).toBe('connecting');
+      expect(again.response.isOpen).toBe(false);
+      session.handlerResolved();
+      await turns();
       expect(dataIn(again)).toEqual(['early', 'meanwhile']);
       expect(session.state).toBe('open');
       expect(log).toEqual(['settled', 'open']);
-      expect(app.events).toEqual(['detach client-disconnect', 'open']);
+      expect(app.events).toEqual(['detach client-disconnect', 'attach', 'open']);
     });
 
     it.each<[string, SessionDescription]>([
@@ -211,6 +216,7 @@ describe('a resumable session', () => {
       const second = app.arrive(description);
       first.response.disconnect();
       first.session.send('a');
+      first.session.handlerResolved();
       await turns();
       expect(first.session).toMatchObject({ state: 'open', connections: 1 });
       expect(dataIn(second)).toEqual(['a']);
@@ -459,7 +465,7 @@ describe('a resumable session', () => {
     // as when nobody has heard of it yet
     Object.defineProperty(gone, 'isGone', { get: () => false });
     gone.listen = (listener) => listener.onClose(false, undefined);
-    client.session.attach(gone, { after: 0, reset: undefined, authorizedUntil: undefined });
+    client.session.attach(gone, { after: 0, reset: undefined, authorizedUntil: undefined }, () => undefined);
     expect(client.session).toMatchObject({ state: 'open', connections: 1 });
     expect(app.events).toEqual(['open']);
   });

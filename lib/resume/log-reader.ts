@@ -1,0 +1,52 @@
+import { Connection, type ConnectionContext, type ConnectionOwner } from '../connection/connection.js';
+import type { ResponseStream } from '../connection/response-stream.js';
+import type { EncodedEvent } from '../event/encode.js';
+import type { Position } from '../log/event-log.js';
+import type { ResolvedRouteOptions } from '../options/options.js';
+import { LogBacklog } from './log-backlog.js';
+import type { ResetReason } from './reset.js';
+import type { SessionLog } from './session-log.js';
+
+/** Who is cut sooner than this, in milliseconds, may not have got what was handed over. */
+const ARRIVES_WITHIN_MS = 10_000;
+
+/** A client that reads a log, from the position that it has. */
+export class LogReader {
+  readonly connection: Connection;
+  readonly backlog: LogBacklog;
+  readonly #since: number;
+
+  constructor(
+    owner: ConnectionOwner,
+    private readonly context: ConnectionContext,
+    options: ResolvedRouteOptions,
+    response: ResponseStream,
+    log: SessionLog,
+    after: Position,
+    reset?: ResetReason,
+  ) {
+    this.#since = context.wheel.clock.now();
+    this.backlog = new LogBacklog(log, after, options.buffer, reset);
+    this.connection = new Connection(owner, context, options, response, this.backlog);
+  }
+
+  /** What was handed over long enough ago has arrived, if the client was there for long enough. */
+  get hasArrived(): boolean {
+    return this.context.wheel.clock.now() - this.#since >= ARRIVES_WITHIN_MS;
+  }
+
+  /** Writes the opening lines, what it has missed, and from then on what comes. */
+  start(openingLines: string): void {
+    this.connection.start(openingLines + this.backlog.idLine);
+  }
+
+  /**
+   * The log has one event more.
+   * @returns `false` when more waits than may, as the client does not read
+   */
+  onAppended(event: EncodedEvent, position: Position): boolean {
+    this.backlog.onAppended(event, position);
+    this.connection.wake(this.backlog.isTooMuch);
+    return !this.backlog.isTooMuch;
+  }
+}
