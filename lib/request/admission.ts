@@ -44,12 +44,13 @@ export class Admission {
    * Lets one more client come to a session that there is. That makes no session, and who comes back to one that has no client is always let in; more tabs than
    * there may be sessions are not.
    */
-  admitConnection(exchange: HttpExchange, { limits }: ResolvedRouteOptions, session: ManagedSession): Refusal | undefined {
+  admitConnection(exchange: HttpExchange, { limits }: ResolvedRouteOptions, session?: ManagedSession): Refusal | undefined {
     const { maxConnections, maxPerSocket } = limits;
     if (maxPerSocket && isReached(maxPerSocket, this.#countOfSocket(exchange))) return 'socket';
-    if (session.connections === 0) return undefined;
-    if (isReached(maxConnections.process, this.registry.connections.size)) return 'connections';
-    return isReached(maxConnections.route, session.connections) ? 'connections' : undefined;
+    const others = session ? session.connections + session.waiting : 0;
+    if (session && others === 0) return undefined;
+    if (isReached(maxConnections.process, this.registry.connections.size + (session?.waiting ?? 0))) return 'connections';
+    return isReached(maxConnections.route, others) ? 'connections' : undefined;
   }
 
   #admitPrincipal({ options, principal, route }: Applicant): Refusal | undefined {

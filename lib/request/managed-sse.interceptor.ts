@@ -97,7 +97,9 @@ export class ManagedSseInterceptor implements NestInterceptor {
   #find(request: ManagedRequest): Observable<undefined> {
     const { runtime, exchange, route, identity } = request;
     const { registry, admission } = runtime;
-    const lastEventId = lastEventIdOf(exchange.request.headers, exchange.query);
+    // given more than once in the query it is none of ours
+    const given = typeof exchange.query['lastEventId'] === 'object' ? 'more than one' : undefined;
+    const lastEventId = lastEventIdOf(exchange.request.headers, exchange.query) ?? given;
     const found = findReturn(registry.directory, identity, lastEventId);
     if (!(found instanceof Promise)) return this.#receive(request, found);
     return from(found).pipe(
@@ -130,10 +132,19 @@ export class ManagedSseInterceptor implements NestInterceptor {
     }
   }
 
+  /** A client that has waited: the session is there, is over already, or has gone with its own client. Then there may be another by now. */
+  #rejoin(request: ManagedRequest, { closeReason, log }: ManagedSession): Observable<undefined> {
+    if (closeReason === undefined || !log || request.route.options.afterEnd[closeReason] === 'restart') return this.#find(request);
+    return this.#receive(request, log.tail > 0 ? { to: 'log', log, after: 0 } : { to: 'nothing' });
+  }
+
   /** The rest of a session that is over, or one that lives on another node. */
   #follow(request: ManagedRequest, { log, after, reset }: FoundLog): Observable<undefined> {
-    const { registry } = request.runtime;
-    const { options } = request.route;
+    const { runtime, exchange, route } = request;
+    const { registry } = runtime;
+    const { options } = route;
+    const refusal = runtime.admission.admitConnection(exchange, options);
+    if (refusal) return this.#reject(runtime, exchange, route, refusal);
     return this.#respond(request, (response) => {
       const follower = new LogFollower(response, log, after, reset, options, registry.connections);
       follower.start(retryLine(options.retryMs, registry.random), registry.directory);
@@ -150,13 +161,18 @@ export class ManagedSseInterceptor implements NestInterceptor {
       if (session.state === 'connecting') {
         // in the context of this request, not of the session's
         const onSettled = AsyncResource.bind(() => {
-          if (subscriber.closed) return;
+          stop();
           if (session.openedAt === undefined && FAILED.has(session.closeReason)) settle(session);
-          // it may be there, or have gone with its client: then there may be another by now
-          else defer(() => this.#find(request)).subscribe(subscriber);
+          else defer(() => this.#rejoin(request, session)).subscribe(subscriber);
         });
-        session.whenSettled(onSettled);
-        return;
+        const stopWaiting = session.whenSettled(onSettled);
+        const stop = (): void => {
+          stopWaiting();
+          exchange.response.off('close', stop);
+        };
+        // who has left is not kept, and does not count
+        exchange.response.once('close', stop);
+        return stop;
       }
       const response = responseOf(runtime, exchange);
       if (response.isGone) {
@@ -164,8 +180,8 @@ export class ManagedSseInterceptor implements NestInterceptor {
         settle(session);
         return;
       }
-      bindSession(exchange.reply, session);
       session.attach(response, { after, reset, authorizedUntil: identity.authorizedUntil }, settle);
+      bindSession(exchange.reply, session);
       return () => session.abandon();
     });
   }

@@ -1,4 +1,4 @@
-import type { EncodedEvent } from '../event/encode.js';
+import { EncodedEvent } from '../event/encode.js';
 import { type Backlog, MAX_WRITE_BYTES, type PushResult, type Slice } from '../connection/backlog.js';
 import { Outbox } from '../connection/outbox.js';
 import type { LogLimits, Position } from '../log/event-log.js';
@@ -12,6 +12,9 @@ interface Rest {
   readonly position: Position;
   offset: number;
 }
+
+/** No type is called so. */
+const OWN_LINES = '\0own';
 
 /** What a block ends with: the id line comes before it. */
 const BLANK_LINE = '\n';
@@ -97,6 +100,12 @@ export class LogBacklog implements Backlog {
 
   force(event: EncodedEvent): void {
     this.#own.force(event);
+  }
+
+  /** Comments and a `retry:` that wait, as one. */
+  takeOwnLines(): EncodedEvent | undefined {
+    const lines = this.#own.take();
+    return lines && new EncodedEvent(String(lines.chunk), OWN_LINES, false);
   }
 
   take(): Slice | undefined {

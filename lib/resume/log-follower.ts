@@ -40,10 +40,11 @@ export class LogFollower implements ConnectionOwner {
       connection.release();
       throw error;
     }
+    // when it has all, and not before: for as long as it reads, it may take its time
+    connection.tellWhenReady();
     this.#reader.start(openingLines);
-    if (connection.isClosed) return;
-    if (this.log.ending) this.#end();
-    else this.#stop = [this.#follow(), this.log.onClose(() => this.#end()), directory.read(this.log)];
+    if (connection.isClosed || this.log.ending) return;
+    this.#stop = [this.#follow(), this.log.onClose(() => connection.flush()), directory.read(this.log)];
   }
 
   onConnectionEnd(): void {
@@ -52,16 +53,14 @@ export class LogFollower implements ConnectionOwner {
   }
 
   onReady(): void {
-    // no source waits for this one
+    const { connection, backlog } = this.#reader;
+    if (!this.log.ending || !backlog.isEmpty) connection.tellWhenReady();
+    else connection.end([], this.options.buffer.stallTimeoutMs);
   }
 
   #follow(): () => void {
     return this.log.events.follow((event, position) => {
       if (!this.#reader.onAppended(event, position)) this.#reader.connection.overflow();
     });
-  }
-
-  #end(): void {
-    this.#reader.connection.end([], this.options.buffer.stallTimeoutMs);
   }
 }

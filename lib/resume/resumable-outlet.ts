@@ -32,7 +32,7 @@ export interface OutletOwner {
  * not read, ends alone.
  */
 export class ResumableOutlet implements Outlet, ConnectionOwner, SessionHost {
-  readonly #log: SessionLog;
+  readonly log: SessionLog;
   /** Replaced, never changed: whoever goes through it may let one go. */
   #readers: readonly LogReader[] = [];
   /** On other nodes. */
@@ -62,7 +62,7 @@ export class ResumableOutlet implements Outlet, ConnectionOwner, SessionHost {
     private readonly directory: SessionDirectory,
     { id, address, limits }: { id: string; address: LogAddress; limits: Complete<ResumeOptions> },
   ) {
-    this.#log = directory.open(id, address, limits, this);
+    this.log = directory.open(id, address, limits, this);
     this.#headStart = new HeadStart(limits);
   }
 
@@ -93,7 +93,7 @@ export class ResumableOutlet implements Outlet, ConnectionOwner, SessionHost {
   /** Takes a response in, which waits for its headers; {@link attach} begins to watch it. */
   add(response: ResponseStream, after: Position, reset?: ResetReason): void {
     this.#response = response;
-    const reader = new LogReader(this, this.context, this.options, response, this.#log, after, reset);
+    const reader = new LogReader(this, this.context, this.options, response, this.log, after, reset);
     this.#readers = [...this.#readers, reader];
     this.#setHeadStart(reader);
     this.#tellRoom();
@@ -117,7 +117,7 @@ export class ResumableOutlet implements Outlet, ConnectionOwner, SessionHost {
   }
 
   onReadersElsewhere(count: number, reached: Position): void {
-    this.#headStart.set(this.#log.tail - reached, this.#log.bytesAfter(reached));
+    this.#headStart.set(this.log.tail - reached, this.log.bytesAfter(reached));
     if (this.#wanted) this.#readOnNextTurn();
     const before = this.#readersElsewhere;
     this.#readersElsewhere = count;
@@ -176,8 +176,8 @@ export class ResumableOutlet implements Outlet, ConnectionOwner, SessionHost {
       if (reader.connection.isWaiting && this.#loses(event, reader)) return 'overflow';
     }
     // a response that failed at that has ended the session
-    if (this.#log.ending) return 'dropped';
-    const position = this.#log.append(event);
+    if (this.log.ending) return 'dropped';
+    const position = this.log.append(event);
     this.#headStart.onAppended(event.byteLength);
     for (const reader of this.#readers) {
       if (reader.onAppended(event, position)) continue;
@@ -221,12 +221,12 @@ export class ResumableOutlet implements Outlet, ConnectionOwner, SessionHost {
     this.#isEnding = true;
     this.#tellRoom();
     const logged = lastWords.filter(({ committed }) => committed);
-    const saysEnd = this.#log.ending?.after === 'stop' && this.options.endEvent !== false;
+    const saysEnd = this.log.ending?.after === 'stop' && this.options.endEvent !== false;
     for (const event of logged) {
-      const position = this.#log.append(event, saysEnd && event === logged.at(-1));
+      const position = this.log.append(event, saysEnd && event === logged.at(-1));
       for (const { backlog } of this.#readers) backlog.onAppended(event, position);
     }
-    this.#log.close();
+    this.log.close();
     const own = lastWords.filter((event) => !logged.includes(event));
     if (this.#readers.length === 0) this.owner.onAllEnded();
     // one whose response fails at this is gone at once, and the last of them tells the owner
@@ -262,37 +262,39 @@ export class ResumableOutlet implements Outlet, ConnectionOwner, SessionHost {
   onClosed(): void {
     this.#isEnding = true;
     this.#tellRoom();
-    this.#log.close();
+    this.log.close();
     // nobody comes for the rest of what starts anew
-    if (this.#log.ending?.after === 'restart') this.#log.events.clear();
+    if (this.log.ending?.after === 'restart') this.log.events.clear();
   }
 
   /** What becomes of a client that comes back from now on. */
   conclude(reason: CloseReason, reconnect: boolean, at: number): void {
     const after = reconnect ? 'restart' : this.options.afterEnd[reason];
     const reset = reconnect ? undefined : reason === 'client-disconnect' ? 'expired' : 'ended';
-    this.directory.end(this.#log, { after, reset, at });
+    this.directory.end(this.log, { after, reset, at });
   }
 
   /** Nobody has heard of the session, so that nobody can come back. */
   forget(): void {
-    this.directory.forget(this.#log);
+    this.directory.forget(this.log);
   }
 
   /**
    * There is to be no log: the source brings ids of its own. Only before anything was sent.
    * @returns the response, if its client is still there, for a connection without a log
    */
-  giveUpLog(): ResponseStream | undefined {
-    const response = this.#readers.length > 0 ? this.#response : undefined;
+  giveUpLog(): { readonly stream: ResponseStream; readonly ownLines: EncodedEvent | undefined } | undefined {
+    const ownLines = this.#readers[0]?.backlog.takeOwnLines();
+    const stream = this.#readers.length > 0 ? this.#response : undefined;
     this.forget();
     this.release();
-    return response;
+    return stream && { stream, ownLines };
   }
 
-  /** Something was sent. */
-  get hasSent(): boolean {
-    return this.#log.tail > 0;
+  /** Lets go of a client that has given up before the headers were out, while others wait. */
+  abandon(): void {
+    this.release();
+    this.owner.onDetached('left', undefined, true);
   }
 
   onReady(): void {

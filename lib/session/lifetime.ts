@@ -32,9 +32,14 @@ export class Lifetime {
     this.#endsAt = options.timeoutMs === false ? Infinity : now + options.timeoutMs * (1 - LIFETIME_JITTER * random());
   }
 
-  /** Until when it is authorised, in epoch milliseconds: asked again when a client comes back. */
-  authorize(until: number | undefined): void {
-    this.#authorizedUntil = until === undefined ? undefined : until - this.#wallClockOffset;
+  /**
+   * Until when it is authorised, in epoch milliseconds: asked again when a client comes back.
+   * @param extendsOnly other clients are there, for whom it does not end earlier than before
+   */
+  authorize(until: number | undefined, extendsOnly = false): void {
+    const known = this.#authorizedUntil;
+    const next = until === undefined ? undefined : until - this.#wallClockOffset;
+    this.#authorizedUntil = extendsOnly && (known === undefined || (next !== undefined && next < known)) ? known : next;
   }
 
   get expiresAt(): number | undefined {

@@ -11,6 +11,7 @@ import { isHttpException } from '../options/error-message.js';
 import { readEvent } from '../event/read-event.js';
 import type { CloseReason } from '../options/close-reasons.js';
 import type { Position } from '../log/event-log.js';
+import type { SessionLog } from '../resume/session-log.js';
 import { type OutletOwner, ResumableOutlet } from '../resume/resumable-outlet.js';
 import type { ResetReason } from '../resume/reset.js';
 import { PacedSource } from '../source/paced-source.js';
@@ -91,6 +92,10 @@ export class ManagedSession extends IdentifiedSession<ManagedSession> implements
   readonly #revalidation: Revalidation | undefined;
   #abort: AbortController | undefined;
   #onSettled: SettledListener | undefined;
+  /** Of other clients that came meanwhile. */
+  #waiters: Set<SettledListener> | undefined;
+  /** The headers of a client went out. */
+  #hasBegun = false;
   #opensSoon = false;
   /** The request's own asynchronous context, in which its source and its hooks run. */
   readonly #scope = new AsyncResource('SseSession');
@@ -294,7 +299,8 @@ export class ManagedSession extends IdentifiedSession<ManagedSession> implements
   open(): void {
     if (!canGo(this.state, 'open') || !this.#outlet.isWaiting) return;
     if (this.#outlet.isGone) {
-      this.end('client-disconnect');
+      // its leaving has not been heard of yet
+      this.#outlet.check(this.context.clock.now());
       return;
     }
     if (this.#outlet.isAnswered) {
@@ -312,13 +318,24 @@ export class ManagedSession extends IdentifiedSession<ManagedSession> implements
     if (!this.#hasEnded) this.#begin();
   }
 
-  /** Calls `listener` once the session is connecting no longer: it is open, has lost its client or has ended. */
-  whenSettled(listener: SettledListener): void {
-    const others = this.#onSettled;
-    this.#onSettled = (session) => {
-      others?.(session);
-      listener(session);
-    };
+  /**
+   * Calls `listener` once the session is connecting no longer: it is open, has lost its client or has ended. For clients that wait for it beside
+   * its own. Returns what ends that.
+   */
+  whenSettled(listener: SettledListener): () => void {
+    const waiters = (this.#waiters ??= new Set());
+    waiters.add(listener);
+    return () => waiters.delete(listener);
+  }
+
+  /** How many clients wait for it to open. */
+  get waiting(): number {
+    return this.#waiters?.size ?? 0;
+  }
+
+  /** What it has sent, when clients can come back for it, also after its end. */
+  get log(): SessionLog | undefined {
+    return this.#resumable?.log;
   }
 
   /**
@@ -329,8 +346,8 @@ export class ManagedSession extends IdentifiedSession<ManagedSession> implements
   attach(response: ResponseStream, { after, reset, authorizedUntil }: Attachment, onSettled: SettledListener): void {
     const outlet = this.#resumable;
     if (!outlet) throw new Error('Nobody can come back to this session');
-    this.#lifetime.authorize(authorizedUntil);
-    if (this.openedAt === undefined) {
+    this.#lifetime.authorize(authorizedUntil, outlet.connections > 0);
+    if (!this.#hasBegun) {
       this.#onSettled = onSettled;
       this.#rejoin(outlet, response, after, reset);
       return;
@@ -391,7 +408,9 @@ export class ManagedSession extends IdentifiedSession<ManagedSession> implements
   /** An outer interceptor gave up on a session that had not opened: the response is somebody else's. */
   abandon(): void {
     if (this.state !== 'connecting') return;
-    this.fail(abandoned(this));
+    // others wait for it, who have given up on nothing
+    if (this.waiting > 0 && this.#resumable) this.#resumable.abandon();
+    else this.fail(abandoned(this));
   }
 
   /** Ends the session if any of its deadlines has passed or its client is gone; for the cleanup job. */
@@ -433,7 +452,7 @@ export class ManagedSession extends IdentifiedSession<ManagedSession> implements
 
   onReadElsewhere(): void {
     if (this.state !== 'detached') return;
-    if (this.openedAt !== undefined) {
+    if (this.#hasBegun) {
       this.#resume();
       return;
     }
@@ -477,6 +496,7 @@ export class ManagedSession extends IdentifiedSession<ManagedSession> implements
     this.#lifetime.open();
     this.#revalidation?.open(this.context.clock.now());
     this.context.wheel.set(this.#alarm, this.#deadline);
+    this.#hasBegun = true;
     this.#outlet.start(retryLine(this.options.retryMs, this.context.random));
     // a response that failed at its first write has ended the session
     if (this.#isClosed) return;
@@ -497,7 +517,7 @@ export class ManagedSession extends IdentifiedSession<ManagedSession> implements
     this.context.onAttached(this);
     outlet.add(response, after, reset);
     outlet.attach();
-    const mayOpen = this.options.openOn === 'handler' ? this.#opensSoon : outlet.hasSent;
+    const mayOpen = this.options.openOn === 'handler' ? this.#opensSoon : outlet.log.tail > 0;
     if (mayOpen) this.open();
   }
 
@@ -526,7 +546,7 @@ export class ManagedSession extends IdentifiedSession<ManagedSession> implements
   /** Its source numbers its events itself, and a client that comes back with such a number is the source's business. */
   #giveUpLog(): void {
     const outlet = this.#resumable;
-    if (!outlet || this.openedAt !== undefined || outlet.hasSent) return;
+    if (!outlet || this.#hasBegun || outlet.log.tail > 0) return;
     this.#resumable = undefined;
     const response = outlet.giveUpLog();
     if (!response) {
@@ -534,8 +554,9 @@ export class ManagedSession extends IdentifiedSession<ManagedSession> implements
       this.end('client-disconnect');
       return;
     }
-    this.#outlet = new Connection(this, this.context.connections, this.options, response);
+    this.#outlet = new Connection(this, this.context.connections, this.options, response.stream);
     this.#outlet.attach();
+    if (response.ownLines) this.#outlet.push(response.ownLines);
   }
 
   #conclude({ reconnect = false }: LastWords): void {
@@ -589,8 +610,10 @@ export class ManagedSession extends IdentifiedSession<ManagedSession> implements
 
   #settle(): void {
     const onSettled = this.#onSettled;
-    this.#onSettled = undefined;
+    const waiters = this.#waiters;
+    this.#onSettled = this.#waiters = undefined;
     onSettled?.(this);
+    for (const waiter of waiters ?? []) waiter(this);
   }
 
   #stopProducing(): void {

@@ -146,7 +146,7 @@ describeEachAdapter('Whatever comes as Last-Event-ID', ({ startApp }) => {
   });
 
   it.each<[string, string[]]>([
-    ['lastEventId=a&lastEventId=b', NONE],
+    ['lastEventId=a&lastEventId=b', MALFORMED],
     ['lastEventId[token]=a', NONE],
     ['lastEventId[]=a', NONE],
     ['lastEventId=', NONE],

@@ -113,6 +113,46 @@ describe('a pull source of a resumable session', () => {
     );
   });
 
+  it.each([1, 5, 20])('does not run past a client that is cut and back %i times before it has read anything', async (flaps) => {
+    const app = new MemoryApp();
+    const description = { ...describeSession({ maxEvents: 4_000 }), response: new MemoryResponse(1) };
+    const { session, response } = app.open(description);
+    const source = counting();
+    response.pause();
+    handle(session, source);
+    await untilStill(source);
+    response.disconnect();
+    await untilStill(source);
+    const id = `${session.log!.token}:0`;
+    for (let n = 0; n < flaps; n++) {
+      const flapping = new MemoryResponse(1);
+      flapping.pause();
+      app.arrive({ ...description, response: flapping }, id);
+      await turns(5);
+      flapping.disconnect();
+      await untilStill(source);
+      app.clock.advance(500);
+    }
+    const back = app.arrive({ ...description, response: new MemoryResponse() }, id);
+    await turns(3);
+    expect(dataIn(back.response)[0]).toBe('<1>');
+    session.end('cancelled');
+  });
+
+  it('goes on from where its clients are when they were there for long enough to have got it', async () => {
+    const app = new MemoryApp();
+    const description = { ...describeSession({ maxEvents: 4_000 }), response: new MemoryResponse(1) };
+    const { session, response } = app.open(description);
+    const source = counting();
+    handle(session, source);
+    await turns(10);
+    app.clock.advance(10_000);
+    response.disconnect();
+    const before = source.pulled;
+    expect((await untilStill(source)) - before).toBeGreaterThan(1_500);
+    session.end('cancelled');
+  });
+
   it('is paused when the log is half full and nobody is attached, and nothing is lost', async () => {
     const app = new MemoryApp();
     const description = describeSession({ maxBytes: 400_000 });

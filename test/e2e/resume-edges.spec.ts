@@ -1,0 +1,153 @@
+import { expect, it } from '@jest/globals';
+import { type ExecutionContext, HttpException } from '@nestjs/common';
+import type { SseSession } from 'nestjs-sse-session';
+import { FakeClock } from 'nestjs-sse-session/testing';
+import { NEVER, Subject, concat, of } from 'rxjs';
+import { describeEachAdapter } from '../support/apps.js';
+import { eventsOf } from '../support/events.js';
+import { eventually } from '../support/eventually.js';
+import { EVENT_STREAM, type LifeHandler, type LifeOptions, startLife, turns } from '../support/life.js';
+import type { RawClient } from '../support/raw-client.js';
+
+const header = (name: string) => (context: ExecutionContext) =>
+  context.switchToHttp().getRequest<{ headers: Record<string, string | undefined> }>().headers[name];
+const ANN = { ...EVENT_STREAM, 'x-user': 'ann', 'x-key': 'answer' };
+const dataIn = (client: RawClient) => eventsOf(client.body).map(({ data, event }) => (event ? `${event} ${data}` : data));
+const lastId = (client: RawClient) => eventsOf(client.body).at(-1)?.id as string;
+
+async function leave(client: RawClient, session: SseSession): Promise<void> {
+  const { connections } = session;
+  client.socket.destroy();
+  await eventually(() => session.connections < connections);
+}
+
+describeEachAdapter('Coming back, at the edges', ({ startApp }) => {
+  const start = (handler: LifeHandler, { route, ...rest }: LifeOptions = {}) =>
+    startLife(startApp, handler, {
+      ...rest,
+      route: { resume: {}, heartbeat: false, principal: header('x-user'), key: header('x-key'), ...route },
+    });
+
+  it.each(['handler', 'first-event'] as const)(
+    'before the first token keeps the status of what fails then (openOn: %s)',
+    async (openOn) => {
+      let fail: ((error: Error) => void) | undefined;
+      const life = await start(() => new Promise<never>((_resolve, reject) => (fail = reject)), { route: { openOn } });
+      const first = await life.get('/life', ANN);
+      await eventually(() => life.sessions.length === 1);
+      await leave(first, life.sessions[0]!);
+      expect(life.sessions[0]).toMatchObject({ state: 'detached', connections: 0 });
+      const [again, another] = [await life.get('/life', ANN), await life.get('/life', ANN)];
+      await eventually(() => life.sessions[0]!.state === 'connecting');
+      await turns();
+      fail?.(new HttpException('Too many', 429));
+      expect(await again.whole()).toMatchObject({ status: 429 });
+      expect(await another.whole()).toMatchObject({ status: 429 });
+      expect(life.sessions).toHaveLength(1);
+      expect(life.ends).toMatchObject([{ reason: 'error' }]);
+    },
+  );
+
+  it('runs one handler for all who waited when the first has gone for good', async () => {
+    const life = await start(() => new Promise<never>(() => undefined), { route: { resume: { onDisconnect: 'cancel' } } });
+    const first = await life.get('/life', ANN);
+    await eventually(() => life.sessions.length === 1);
+    const waiting = await Promise.all([life.get('/life', ANN), life.get('/life', ANN), life.get('/life', ANN)]);
+    await turns(20);
+    first.socket.destroy();
+    await eventually(() => life.ends.length === 1);
+    await eventually(() => life.sessions.length === 2);
+    await turns(20);
+    expect(life.sessions).toHaveLength(2);
+    expect(waiting.map(({ response }) => response)).toEqual([undefined, undefined, undefined]);
+  });
+
+  it('lets a handler that sends at the pace of its client wait while there is none', async () => {
+    let sent = 0;
+    const clock = new FakeClock();
+    const life = await start(
+      (session) => {
+        void (async () => {
+          for (; !session.signal.aborted; sent++) {
+            session.send(`event ${sent}`);
+            await session.flushed().catch(() => undefined);
+          }
+        })();
+      },
+      { clock, route: { resume: { maxEvents: 1_000, graceMs: 5_000 } } },
+    );
+    const client = await life.get('/life', ANN);
+    await client.waitFor('data: event 3\n');
+    await leave(client, life.sessions[0]!);
+    let before = -1;
+    await eventually(async () => {
+      const isStill = before === sent;
+      before = sent;
+      await turns(50);
+      return isStill;
+    });
+    expect(life.sessions[0]!.state).toBe('detached');
+    const again = await life.get('/life', { ...ANN, 'Last-Event-ID': lastId(client) });
+    await again.waitFor(`data: event ${before}\n`);
+    expect(dataIn(again).filter((data) => data.startsWith('reset'))).toEqual([]);
+    again.socket.destroy();
+    await eventually(() => life.sessions[0]!.state === 'detached');
+    clock.advance(6_000);
+    await eventually(() => life.ends.length === 1);
+  });
+
+  it('of a session whose handler returns a channel is what it is without resume: its end, its drops', async () => {
+    const life = await start(
+      async (session) => {
+        session.onCompletion(() => undefined);
+        await turns(1);
+        return life.manager.channel('news').stream();
+      },
+      { route: { endEvent: { type: 'end' }, errorEvent: () => ({ type: 'error', data: 'x', id: 'own' }) } },
+    );
+    const client = await life.get('/life', ANN);
+    await eventually(() => life.manager.channel('news').size === 1);
+    await life.manager.channel('news').publish('a');
+    await client.waitFor('data: a');
+    life.sessions[0]!.complete();
+    await client.whole();
+    expect(client.body).toMatch(/event: end\ndata: {"reason":"complete"}\n\n$/);
+    expect(life.manager.stats().resume).toMatchObject({ ended: 0 });
+  });
+
+  it('is refused to more tabs than the limits allow, but not to the one that was cut', async () => {
+    const life = await start(() => concat(of('a'), NEVER), { route: { limits: { maxConnections: 2 } } });
+    const tabs = [await life.get('/life', ANN), await life.get('/life', ANN)];
+    await Promise.all(tabs.map((tab) => tab.waitFor('data: a')));
+    const third = await life.get('/life', ANN);
+    expect((await third.whole()).body).toMatch(/^retry: \d+\n\n$/);
+    for (const tab of tabs) await leave(tab, life.sessions[0]!);
+    const back = await life.get('/life', { ...ANN, 'Last-Event-ID': lastId(tabs[0]!) });
+    await back.waitFor('retry: 2000');
+    expect(life.sessions).toHaveLength(1);
+  });
+
+  it('to the rest of a session is let finish by a shutdown', async () => {
+    const source = new Subject<unknown>();
+    const life = await start(() => source);
+    const client = await life.get('/life', ANN);
+    await eventually(() => life.sessions[0]?.state === 'open');
+    source.next('a');
+    await client.waitFor('data: a');
+    await leave(client, life.sessions[0]!);
+    for (let n = 0; n < 100; n++) source.next('x'.repeat(50_000));
+    source.next('last');
+    source.complete();
+    await eventually(() => life.ends.length === 1);
+    const rest = await life.get('/life', { ...ANN, 'Last-Event-ID': lastId(client) });
+    rest.socket.pause();
+    await eventually(() => rest.bytesReceived > 0 || life.manager.stats().connections === 0);
+    await turns(5);
+    const closed = life.close();
+    await turns(20);
+    rest.socket.resume();
+    await closed;
+    await rest.waitFor(({ response }) => response?.complete === true);
+    expect(dataIn(rest).at(-1)).toBe('last');
+  });
+});
