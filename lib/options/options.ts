@@ -81,7 +81,11 @@ export interface LimitOptions {
 
 /** What the log of all channels keeps, for clients that come back. The oldest events are trimmed; what a client misses by that it is told (`event: reset`). */
 export interface ChannelOptions {
-  /** Bytes of events, as they are on the wire; in memory each takes up to some 400 bytes more, so that many small events take a multiple of it. One event that alone is larger is kept until the next. Default 67,108,864. */
+  /**
+   * Bytes of events, as they are on the wire. In memory each takes some 400 bytes more (600 if it is the only one of its channel), so that
+   * many small events take a multiple of it; and its text twice if its data has line breaks, if not all of it is Latin-1, or from 64 KiB on.
+   * One event that alone is larger is kept until the next. Default 67,108,864.
+   */
   maxBytes?: number | undefined;
   /** Milliseconds. Default 300,000 (5 minutes). */
   maxAgeMs?: number | undefined;

@@ -87,7 +87,9 @@ class Epoch {
         ? new MemoryLog<ChannelEvent>(name, limits, () => clock.now())
         : new SlowLog<ChannelEvent>(name, limits, () => clock.now(), engine !== 'slow');
     this.#log = log instanceof SlowLog ? log.inner : (log as MemoryLog<ChannelEvent>);
-    this.#log.follow(({ topic, fields }, position) => this.published.push({ position, topic, data: String(fields.data) }));
+    this.#log.follow((event, position) =>
+      this.published.push({ position, topic: event.topic, data: String(event.at(name, position).data) }),
+    );
     this.channels = new Channels(log);
   }
 
