@@ -275,8 +275,10 @@ function startOfReplay(connection: Connection, replay: number, engine: Engine): 
       starts.push(beforeLast(tail, trimmed));
   }
   if (!first) return Math.max(...starts);
-  if (first.event.type === 'reset') return Math.min(...starts);
   const offset = offsetOf(first.event);
+  // what such an engine has told after the stream began belongs to it, also if it was published before
+  if (engine === 'slow, telling late') starts.push(Math.min(offset - 1, ...starts));
+  if (first.event.type === 'reset') return Math.min(...starts);
   return starts.find((start) => epoch.of(topics, start)[0]?.position === offset) ?? Math.max(...starts);
 }
 
