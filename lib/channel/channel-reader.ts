@@ -140,8 +140,8 @@ export class ChannelReader implements TopicReader {
   }
 
   /**
-   * Says that events may be missing. Its id is the position from which on the log has all of these topics, so that a client that is cut right
-   * after it reads on from there.
+   * Says that events may be missing. Its id is the position from which on the log has all of these topics, so that a client that is cut
+   * right after it reads on from there.
    */
   async #reset(reason: ResetReason): Promise<void> {
     await this.pace.ready();

@@ -147,8 +147,8 @@ export class MemoryLog<E extends Loggable> implements HeldLog<E> {
   }
 
   /**
-   * Tells the followers of one event after the other, whatever they do meanwhile. One that throws keeps nobody from hearing of anything: what
-   * it has thrown is thrown when all were told, to whoever has appended first. The event stands in the log all the same.
+   * Tells the followers of one event after the other, whatever they do meanwhile. One that throws keeps nobody from hearing of anything:
+   * what it has thrown is thrown when all were told, to whoever has appended first. The event stands in the log all the same.
    */
   #announce(event: E, position: Position): void {
     if (!this.#followers) return;
