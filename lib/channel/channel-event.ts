@@ -1,4 +1,4 @@
-import { type EventFields, encode } from '../event/encode.js';
+import type { EventFields } from '../event/encode.js';
 import { SseEvent } from '../event/sse-event.js';
 import type { Loggable, Position } from '../log/event-log.js';
 import { formatId } from './channel-id.js';
@@ -6,18 +6,20 @@ import { formatId } from './channel-id.js';
 /** An event in the log of the channels, which is in memory once for all who read it. */
 export class ChannelEvent implements Loggable {
   readonly byteLength: number;
-  #event: SseEvent | undefined;
+  /** Without an id until somebody reads it: that is where it stands in the log. */
+  #event: SseEvent;
 
   constructor(
     readonly topic: string,
-    /** Without an id: that is where it stands in the log. */
-    readonly fields: EventFields,
+    fields: EventFields,
   ) {
-    this.byteLength = (fields instanceof SseEvent ? SseEvent.encoded(fields) : encode(fields)).byteLength;
+    this.#event = fields instanceof SseEvent ? fields : new SseEvent(fields);
+    this.byteLength = SseEvent.encoded(this.#event).byteLength;
   }
 
-  /** With its id; made for the first who reads it, and encoded once for all. */
+  /** With its id, which is put into it for the first who reads it, once for all. */
   at(epoch: string, position: Position): SseEvent {
-    return (this.#event ??= new SseEvent({ ...this.fields, id: formatId(epoch, position) }));
+    if (this.#event.id === undefined) this.#event = SseEvent.withId(this.#event, formatId(epoch, position));
+    return this.#event;
   }
 }

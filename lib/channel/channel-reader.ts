@@ -86,13 +86,9 @@ export class ChannelReader implements TopicReader {
   /** Puts the cursor where the stream begins. */
   async #begin({ after, replay }: ChannelStreamOptions): Promise<void> {
     if (after !== undefined) return this.#beginAfter(after);
-    if (replay !== undefined) {
-      this.#cursor = await this.log.positionBefore(this.topics, replay);
-      return;
-    }
-    const tail = await this.log.tail();
+    const position = replay === undefined ? await this.log.tail() : await this.log.positionBefore(this.topics, replay);
     // an engine that took its time: what was published meanwhile belongs to the stream
-    this.#cursor = Math.min(tail, (this.#firstHeard ?? Infinity) - 1);
+    this.#cursor = Math.min(position, (this.#firstHeard ?? Infinity) - 1);
   }
 
   async #beginAfter(after: string): Promise<void> {
@@ -144,8 +140,8 @@ export class ChannelReader implements TopicReader {
   }
 
   /**
-   * Says that events may be missing. Its id is the position from which on the log has all of these topics, so that a client that is cut right
-   * after it reads on from there.
+   * Says that events may be missing. Its id is the position from which on the log has all of these topics, so that a client that is cut
+   * right after it reads on from there.
    */
   async #reset(reason: ResetReason): Promise<void> {
     await this.pace.ready();

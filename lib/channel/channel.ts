@@ -4,11 +4,13 @@ import type { SseEvent, SseEventInit } from '../event/sse-event.js';
 /** Where a stream of channels begins. */
 export interface ChannelStreamOptions {
   /**
-   * The id of the last event that the client has, as `@LastEventId()` gives it, or what `position()` gave: all that was published since comes
-   * first. `undefined` (and an empty string, which is no id) is a client that has none: it begins now, or with `replay`.
+   * The id of the last event that the client has, as `@LastEventId()` gives it, or what `position()` gave: all that was published since
+   * comes first. `undefined` (and an empty string, which is no id) is a client that has none: it begins now, or with `replay`.
    */
   after?: string | undefined;
-  /** Without `after`: begin with the last so many events of these channels, 1 or more, as far as the log still has them. Default: with none. */
+  /**
+   * Without `after`: begin with the last so many events of these channels, 1 or more, as far as the log still has them. Default: with none.
+   */
   replay?: number | undefined;
 }
 
@@ -40,7 +42,8 @@ export interface Channel<T = unknown> {
    */
   stream(options?: ChannelStreamOptions): ChannelStream;
   /**
-   * The id to begin after when a snapshot is sent first: ask for it before the snapshot is taken, and what is published meanwhile is not missed.
+   * The id to begin after when a snapshot is sent first: ask for it before the snapshot is taken, and what is published meanwhile is not
+   * missed.
    */
   position(): Promise<string>;
 }

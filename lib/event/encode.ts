@@ -12,7 +12,6 @@ export interface EventFields {
  * WHATWG HTML, section 9.2.6 "Interpreting an event stream".
  */
 export class EncodedEvent {
-  readonly byteLength: number;
   /** In how many outboxes it waits; kept by the outboxes. */
   holders = 0;
   /** In how many logs it stands; kept by the logs. */
@@ -28,9 +27,8 @@ export class EncodedEvent {
     readonly committed: boolean,
     /** Whether it has an `id` of its own. */
     readonly hasId = false,
-  ) {
-    this.byteLength = Buffer.byteLength(text);
-  }
+    readonly byteLength = Buffer.byteLength(text),
+  ) {}
 
   /** What it takes in memory, in bytes: a character of text that is not all ASCII may take two, and what leaves in slices is there as bytes, too. */
   get memoryBytes(): number {
@@ -59,6 +57,12 @@ function lines(field: string, value: string): string {
   return text;
 }
 
+/** Empty without an id; an empty id clears the client's. */
+export function idLine(id: string | undefined): string {
+  if (id === undefined) return '';
+  return id === '' ? 'id:\n' : `id: ${id}\n`;
+}
+
 /**
  * Writes a block. The id comes last, as `@microsoft/fetch-event-source` takes an id at its line, before the block is complete: a
  * connection cut inside the block must not leave the client with the id of an event that it does not have.
@@ -70,10 +74,16 @@ export function encode(fields: EventFields): EncodedEvent {
   if (retry !== undefined) text += `retry: ${retry}\n`;
   if (type) text += `event: ${type}\n`;
   if (data !== undefined) text += lines('data:', data);
-  if (id !== undefined) text += id === '' ? 'id:\n' : `id: ${id}\n`;
+  text += idLine(id);
   const committed = data !== undefined || id !== undefined;
   if (committed) text += '\n';
   return new EncodedEvent(text, slotOf(fields), committed, id !== undefined);
+}
+
+/** An event that has data and no id, with one of ASCII spliced in, which is all that is looked at: an id comes last. */
+export function withId({ text, slot, byteLength }: EncodedEvent, id: string): EncodedEvent {
+  const line = idLine(id);
+  return new EncodedEvent(`${text.slice(0, -1)}${line}\n`, slot, true, true, byteLength + line.length);
 }
 
 /** No type has a NUL in it, so that none meets these. */

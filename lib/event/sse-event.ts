@@ -1,6 +1,6 @@
 import { assertSingleCopy } from '../copies.js';
 import { SseSessionError, show } from '../errors.js';
-import { type EncodedEvent, type EventFields, encode } from './encode.js';
+import { type EncodedEvent, type EventFields, encode, idLine, withId } from './encode.js';
 import { serializeData, serializeJson } from './serialize.js';
 
 /** The fields of an event (WHATWG HTML, section 9.2.6). */
@@ -32,9 +32,10 @@ export class SseEvent implements EventFields {
   readonly #encoded: EncodedEvent;
 
   /** @internal */
-  constructor(fields: EventFields) {
+  constructor(fields: EventFields, encoded = encode(fields)) {
     Object.assign(this, fields);
-    this.#encoded = encode(fields);
+    if (fields.data !== undefined) this.data = dataWithin(encoded.text, fields);
+    this.#encoded = encoded;
     Object.freeze(this);
   }
 
@@ -42,6 +43,21 @@ export class SseEvent implements EventFields {
   static encoded(event: SseEvent): EncodedEvent {
     return event.#encoded;
   }
+
+  /** @internal The same event with an id of ASCII, which is not encoded again. */
+  static withId(event: SseEvent, id: string): SseEvent {
+    return new SseEvent({ ...event, id }, withId(event.#encoded, id));
+  }
+}
+
+/**
+ * The data as the slice of the text that it is: V8 copies no slice, so that the event is in memory once, not twice. Not if it has line
+ * breaks, as there the text has field names within.
+ */
+function dataWithin(text: string, { data = '', id }: EventFields): string {
+  const end = text.length - `\n${idLine(id)}\n`.length;
+  const slice = text.slice(end - data.length, end);
+  return slice === data ? slice : data;
 }
 
 /**

@@ -34,7 +34,8 @@ export interface LogPage<E> {
  * An append-only log of events that keeps the newest of them. One of the two ports for storage; every engine passes the same contract tests
  * (`test/support/event-log-contract.ts`).
  *
- * The log of a session has one writer, the node on which it runs, so that an engine knows its positions at once. That of the channels has many.
+ * The log of a session has one writer, the node on which it runs, so that an engine knows its positions at once. That of the channels has
+ * many.
  */
 export interface EventLog<E extends Loggable> {
   /** Names this log: positions in logs of different epochs cannot be compared. */
@@ -55,11 +56,13 @@ export interface EventLog<E extends Loggable> {
   /** Trims what is older than `maxAgeMs`, also when nothing is appended any more. */
   trim(): void;
   /**
-   * A position after which no event (of a topic) was trimmed. Exact for the topics that were trimmed last; for others it may be too high, never too low.
-   * Always before the oldest event that it has.
+   * A position after which no event (of a topic) was trimmed. Exact for the topics that were trimmed last; for others it may be too high,
+   * never too low. Always before the oldest event that it has.
    */
   trimmedUpTo(topic?: string): MaybePromise<Position>;
-  /** Calls a listener with every event that is appended from now on, in order, also when listeners append in turn. Returns what ends that. */
+  /**
+   * Calls a listener with every event that is appended from now on, in order, also when listeners append in turn. Returns what ends that.
+   */
   follow(listener: (event: E, position: Position) => void): () => void;
 }
 

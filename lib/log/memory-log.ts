@@ -41,6 +41,8 @@ export class MemoryLog<E extends Loggable> implements HeldLog<E> {
   #isAnnouncing = false;
   /** What followers have appended while they were told of another event. */
   #unannounced: { readonly event: E; readonly position: Position }[] | undefined;
+  /** What the first follower has thrown that threw meanwhile. */
+  #thrown: { readonly error: unknown } | undefined;
 
   constructor(
     readonly epoch: string,
@@ -144,7 +146,10 @@ export class MemoryLog<E extends Loggable> implements HeldLog<E> {
     if (this.#times) this.#times.length = 0;
   }
 
-  /** Tells the followers of one event after the other, whatever they do meanwhile. */
+  /**
+   * Tells the followers of one event after the other, whatever they do meanwhile. One that throws keeps nobody from hearing of anything:
+   * what it has thrown is thrown when all were told, to whoever has appended first. The event stands in the log all the same.
+   */
   #announce(event: E, position: Position): void {
     if (!this.#followers) return;
     if (this.#isAnnouncing) {
@@ -152,17 +157,26 @@ export class MemoryLog<E extends Loggable> implements HeldLog<E> {
       return;
     }
     this.#isAnnouncing = true;
-    try {
-      this.#tell(event, position);
-      for (let next = this.#unannounced?.shift(); next; next = this.#unannounced?.shift()) this.#tell(next.event, next.position);
-    } finally {
-      this.#isAnnouncing = false;
-    }
+    this.#tell(event, position);
+    for (let next = this.#unannounced?.shift(); next; next = this.#unannounced?.shift()) this.#tell(next.event, next.position);
+    this.#isAnnouncing = false;
+    this.#rethrow();
   }
 
   #tell(event: E, position: Position): void {
     for (const follower of this.#followers ?? []) {
-      if (!follower.hasEnded && position > follower.after) follower.listener(event, position);
+      if (follower.hasEnded || position <= follower.after) continue;
+      try {
+        follower.listener(event, position);
+      } catch (error) {
+        this.#thrown ??= { error };
+      }
     }
+  }
+
+  #rethrow(): void {
+    const thrown = this.#thrown;
+    this.#thrown = undefined;
+    if (thrown) throw thrown.error;
   }
 }

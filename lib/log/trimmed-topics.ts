@@ -3,8 +3,8 @@ import type { Position } from './event-log.js';
 const MAX_TOPICS = 10_000;
 
 /**
- * Up to where the events of each topic were trimmed: a table of fixed size. The topic whose last trimmed event is the oldest leaves it first,
- * and of all that have left only the newest such position is known, which is too high for the others: never too low.
+ * Up to where the events of each topic were trimmed: a table of fixed size. The topic whose last trimmed event is the oldest leaves it
+ * first, and of all that have left only the newest such position is known, which is too high for the others: never too low.
  */
 export class TrimmedTopics {
   /** In the order of their positions, as events are trimmed in order. */

@@ -6,14 +6,17 @@ const REMEMBERED = 10_000;
 export interface AnswerTotals {
   answers: number;
   complete: number;
-  events: number;
+  tokens: number;
 }
 
-/** Stands for the accounts of an application, in its database: every answer is in it exactly once, however it ended and whoever watched. */
+/**
+ * Stands for the accounts of an application, in its database: every answer is in it exactly once, and so is every token, however the answer
+ * ended and whoever watched. A session's `eventsSent` would be another thing: what went out on all connections, so that two tabs double it.
+ */
 @Injectable()
 export class AnswerLog {
   private readonly begun = new Set<string>();
-  private readonly counted: AnswerTotals = { answers: 0, complete: 0, events: 0 };
+  private readonly counted: AnswerTotals = { answers: 0, complete: 0, tokens: 0 };
 
   /** Whether the answer is a new one. One that has no name always is. */
   begin(visitor: string, key: string | undefined): boolean {
@@ -26,10 +29,14 @@ export class AnswerLog {
     return true;
   }
 
-  add({ reason, events }: { reason: CloseReason; events: number }): void {
+  /** The upstream has given a token, which is paid for. */
+  addToken(): void {
+    this.counted.tokens += 1;
+  }
+
+  add(reason: CloseReason): void {
     this.counted.answers += 1;
     this.counted.complete += reason === 'complete' ? 1 : 0;
-    this.counted.events += events;
   }
 
   totals(): AnswerTotals {

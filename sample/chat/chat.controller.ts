@@ -55,7 +55,7 @@ export class ChatController {
   ) {
     // The handler runs when there is nothing to come back to. A page that is reloaded too late must not ask, and pay, again.
     if (!this.answers.begin(visitor, session.key)) throw new GoneException('This answer has ended; ask again');
-    session.onCompletion(({ eventsSent }, reason) => this.answers.add({ reason, events: eventsSent }));
+    session.onCompletion((_session, reason) => this.answers.add(reason));
     return this.openai.chat.completions.create(
       { model: this.upstream.modelFor(fault), messages: [{ role: 'user', content: prompt }], stream: true },
       { signal: session.signal },

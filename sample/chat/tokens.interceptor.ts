@@ -1,14 +1,18 @@
 import { HttpException, HttpStatus, Injectable, type CallHandler, type ExecutionContext, type NestInterceptor } from '@nestjs/common';
 import OpenAI from 'openai';
-import { catchError, filter, map, throwError, type Observable } from 'rxjs';
+import { catchError, filter, map, tap, throwError, type Observable } from 'rxjs';
+import { AnswerLog } from './answer-log.js';
 
-/** Makes the chunks of the OpenAI protocol into the text that the page shows, and its errors into ones that a client may see. */
+/** Makes the chunks of the OpenAI protocol into the text that the page shows, and counts them; its errors into ones that a client may see. */
 @Injectable()
 export class TokensInterceptor implements NestInterceptor<OpenAI.ChatCompletionChunk, string> {
+  constructor(private readonly answers: AnswerLog) {}
+
   intercept(_context: ExecutionContext, next: CallHandler<OpenAI.ChatCompletionChunk>): Observable<string> {
     return next.handle().pipe(
       map((chunk) => chunk.choices[0]?.delta.content ?? ''),
       filter((text) => text !== ''),
+      tap(() => this.answers.addToken()),
       catchError((error: unknown) => throwError(() => asHttpException(error))),
     );
   }

@@ -67,7 +67,11 @@ class Answer {
     localStorage.setItem(STORED, JSON.stringify({ key, question, fault, text, lastEventId, ...(isOver && { state, outcome }) }));
   }
 
-  // The same URL for who asks and for who comes to it later: the server knows the answer by its key.
+  // The same URL for who asks and for who comes to it later: the server knows the answer by its key. The key alone brings one to the
+  // beginning of an answer that is under way; the id also to one that has ended meanwhile, and shows nothing twice.
+  //
+  // URLs are logged, and without a `principal` whoever reads such an id there could come back to the session. Here that takes the cookie of
+  // the visitor who has asked, too, which no script can read and no log has: see visitor.ts.
   open() {
     running = this;
     const query = new URLSearchParams({ prompt: this.question, answer: this.key, fault: this.fault });

@@ -70,7 +70,7 @@ watch('sessions', () => '/api/sessions', {
     const now = Date.now();
     rows.replaceChildren(...[...live.reverse(), ...ended].map((session) => row(session, now)));
     show('live-count', live.length);
-    show('answer-events', answers.events);
+    show('answer-tokens', answers.tokens);
     showUpstream(upstream);
     for (const { key, error } of ended) if (key !== null && error !== null) explain(key, error);
   },

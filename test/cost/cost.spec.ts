@@ -1,8 +1,10 @@
 import { AsyncResource, createHook } from 'node:async_hooks';
 import { afterEach, describe, expect, it, jest } from '@jest/globals';
 import { Subject } from 'rxjs';
+import { createChannelLog } from '../../lib/channel/channel-log.js';
+import { Channels } from '../../lib/channel/channels.js';
 import { Alarm } from '../../lib/clock/timer-wheel.js';
-import { sseEvent } from '../../lib/event/sse-event.js';
+import { SseEvent, sseEvent } from '../../lib/event/sse-event.js';
 import type { RouteOptions } from '../../lib/options/options.js';
 import { resolveRouteOptions } from '../../lib/options/resolve.js';
 import { ManagedSession } from '../../lib/session/managed-session.js';
@@ -330,5 +332,36 @@ describe('a detached session', () => {
     expect(beside).toBeLessThan(2_048);
     // the statistics do not say more than there is, by more than what the object of an event is reckoned with
     expect(beside).toBeGreaterThan(-EVENTS * 136);
+  });
+});
+
+describe('an event of a channel', () => {
+  it.each([
+    ['that nobody has read', false],
+    ['that was read', true],
+  ])('%s is in memory once, and no more than 600 bytes beside', async (_, isRead) => {
+    const COUNT = 2_000;
+    const gc = exposeGc();
+    const tries: number[] = [];
+    // whatever else is collected in between, these are not
+    const kept: Channels[] = [];
+    for (let n = 0; n < 3; n++) {
+      const channels = new Channels(createChannelLog({ maxBytes: 100_000_000, maxAgeMs: 100_000 }, () => 0));
+      kept.push(channels);
+      const channel = channels.channel('a');
+      // what reads must not keep
+      const subscription = isRead ? channel.stream().subscribe((event) => Buffer.from(SseEvent.encoded(event).text)) : undefined;
+      await turns();
+      gc();
+      const before = process.memoryUsage().heapUsed;
+      for (let event = 0; event < COUNT; event++) await channel.publish({ event, text: 'x'.repeat(10_000) });
+      gc();
+      tries.push((process.memoryUsage().heapUsed - before - channels.stats().bytes) / COUNT);
+      subscription?.unsubscribe();
+    }
+    if (process.env.SHOW_COST) console.log(tries);
+    expect(kept.every((channels) => channels.stats().events === COUNT)).toBe(true);
+    expect(Math.min(...tries)).toBeGreaterThan(100);
+    expect(Math.min(...tries)).toBeLessThan(600);
   });
 });

@@ -1,6 +1,7 @@
 import { fetchEventSource } from '@microsoft/fetch-event-source';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, it } from '@jest/globals';
 import { createEventSource } from 'eventsource-client';
+import { AnswerLog } from '../../sample/chat/answer-log.js';
 import { createSample, type Sample } from '../../sample/create-sample.js';
 import { ALICE } from '../../sample/upstream/alice.js';
 import { eventually } from '../support/eventually.js';
@@ -225,6 +226,43 @@ describe.each(Object.entries(CLIENTS))('%s', (_name, connect) => {
     await eventually(() => expect(seen.notifications).toEqual(['one', 'two', 'three']), 10_000);
     await notify('orders', 'four');
     await eventually(() => expect(seen.notifications).toEqual(['one', 'two', 'three', 'four']));
+  });
+});
+
+describe('The answers of the sample', () => {
+  const answer = async (url: string, as = headers) => (await fetch(url, { headers: as })).text();
+
+  it('count a token once, however many watch', async () => {
+    const log = sample.app.get(AnswerLog);
+    const tokensOf = async (work: () => Promise<unknown>): Promise<number> => {
+      const before = log.totals();
+      await work();
+      await eventually(() => expect(log.totals().answers).toBe(before.answers + 1));
+      return log.totals().tokens - before.tokens;
+    };
+    const alone = await tokensOf(() => answer(chatUrl().url));
+    const { url } = chatUrl();
+    expect(await tokensOf(() => Promise.all([answer(url), answer(url), answer(url)]))).toBe(alone);
+    expect(alone).toBeGreaterThan(10);
+  });
+
+  it('are nobody else’s, also for who has found an id of one in a log of URLs', async () => {
+    const { url } = chatUrl();
+    const text = await answer(url);
+    const [id = ''] = /(?<=^id: ).+:2$/m.exec(text) ?? [];
+    const found = `${url}&lastEventId=${encodeURIComponent(id)}`;
+    const before = calls();
+    const own = await answer(found);
+    expect(own).toMatch(/^data: .+:3$/ms);
+    expect(own).not.toContain('reset');
+    expect(text.endsWith(own.slice(own.indexOf('data:')))).toBe(true);
+    expect(calls()).toBe(before);
+    // a stranger gets an answer of his own, as he would for any id
+    const [cookie = ''] = (await fetch(sample.url)).headers.getSetCookie();
+    const stranger = await answer(found, { Cookie: cookie.split(';')[0] ?? '' });
+    expect(stranger).toContain('data: {"reason":"unknown"}');
+    expect(stranger).not.toContain(id.split(':')[0]);
+    expect(calls()).toBe(before + 1);
   });
 });
 

@@ -87,7 +87,9 @@ class Epoch {
         ? new MemoryLog<ChannelEvent>(name, limits, () => clock.now())
         : new SlowLog<ChannelEvent>(name, limits, () => clock.now(), engine !== 'slow');
     this.#log = log instanceof SlowLog ? log.inner : (log as MemoryLog<ChannelEvent>);
-    this.#log.follow(({ topic, fields }, position) => this.published.push({ position, topic, data: String(fields.data) }));
+    this.#log.follow((event, position) =>
+      this.published.push({ position, topic: event.topic, data: String(event.at(name, position).data) }),
+    );
     this.channels = new Channels(log);
   }
 
@@ -273,8 +275,10 @@ function startOfReplay(connection: Connection, replay: number, engine: Engine): 
       starts.push(beforeLast(tail, trimmed));
   }
   if (!first) return Math.max(...starts);
-  if (first.event.type === 'reset') return Math.min(...starts);
   const offset = offsetOf(first.event);
+  // what such an engine has told after the stream began belongs to it, also if it was published before
+  if (engine === 'slow, telling late') starts.push(Math.min(offset - 1, ...starts));
+  if (first.event.type === 'reset') return Math.min(...starts);
   return starts.find((start) => epoch.of(topics, start)[0]?.position === offset) ?? Math.max(...starts);
 }
 

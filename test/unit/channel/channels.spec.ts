@@ -3,6 +3,7 @@ import { map } from 'rxjs';
 import { sseEvent } from '../../../lib/event/sse-event.js';
 import { ChannelClient, ENGINES, EPOCH, createChannels, settle } from '../../support/channels.js';
 import { turns } from '../../support/memory-session.js';
+import { SlowLog } from '../../support/slow-log.js';
 
 const KILOBYTE = 'x'.repeat(1_000);
 
@@ -384,5 +385,24 @@ describe.each(ENGINES)('Channels on a log %s', (engine, makeLog) => {
     expect(made.channels.channel('sport').size).toBe(1);
     await expect(made.channels.channel('sport').publish('a')).rejects.toBe(failure);
     await expect(made.channels.channel('sport').position()).rejects.toBe(failure);
+  });
+});
+
+describe('Channels on a log that tells of events before it answers', () => {
+  // `test/support/slow-log.ts` tells of them in the turn before it looks where to begin
+  it.each([
+    ['now', {}],
+    ['with fewer of the last events', { replay: 1 }],
+    ['with as many of them', { replay: 2 }],
+    ['with one from before', { replay: 3 }],
+  ])('a stream that begins %s has all that it has heard of', async (_, options) => {
+    const { channels } = createChannels((...args) => new SlowLog(...args));
+    const channel = channels.channel('sport');
+    await channel.publish('before');
+    const published = [channel.publish('a'), channel.publish('b')];
+    const client = new ChannelClient(channel.stream(options));
+    await Promise.all(published);
+    await settle();
+    expect(client.data).toEqual('replay' in options && options.replay === 3 ? ['before', 'a', 'b'] : ['a', 'b']);
   });
 });

@@ -2,6 +2,7 @@ import { createHook } from 'node:async_hooks';
 import { afterEach, describe, expect, it, jest } from '@jest/globals';
 import { map } from 'rxjs';
 import { ChannelEvent } from '../../../lib/channel/channel-event.js';
+import { SseEvent, sseEvent } from '../../../lib/event/sse-event.js';
 import { Cleanup } from '../../../lib/session/cleanup.js';
 import { MemoryResponse } from '../../../lib/testing/memory-response.js';
 import { ChannelClient, ENGINES, EPOCH, createChannels, settle } from '../../support/channels.js';
@@ -30,7 +31,7 @@ describe('An event of a channel', () => {
     await published;
   });
 
-  it('is one object for all who read it, live or later, encoded once with its id', async () => {
+  it('is one object for all who read it, live or later, and encoded once', async () => {
     const { channels } = create();
     const channel = channels.channel('a');
     const live = Array.from({ length: 100 }, () => new ChannelClient(channel.stream()));
@@ -41,21 +42,34 @@ describe('An event of a channel', () => {
     const late = Array.from({ length: 100 }, () => new ChannelClient(channel.stream({ after: `${EPOCH}:0` })));
     await settle();
     const encoded = byteLength.mock.calls.map(([text]) => text as string).filter((text) => text.includes('shared'));
-    // the first to know what it weighs in the log
-    expect(encoded).toEqual(['data: {"text":"shared"}\n\n', `data: {"text":"shared"}\nid: ${EPOCH}:1\n\n`]);
+    // its id is spliced in
+    expect(encoded).toEqual(['data: {"text":"shared"}\n\n']);
+    expect(live[0]?.events[0]).toMatchObject({ data: '{"text":"shared"}', id: `${EPOCH}:1` });
     expect(stringify.mock.results.filter(({ value }) => String(value).includes('shared'))).toHaveLength(1);
     expect(new Set([...live, ...late].map(({ events }) => events[0])).size).toBe(1);
   });
 
-  it('that nobody reads is not encoded for anybody', async () => {
+  it('that is an SseEvent already is not encoded again', async () => {
+    const { channels } = create();
+    const client = new ChannelClient(channels.channel('a').stream());
+    await settle();
+    const event = sseEvent({ data: 'made before', type: 't' });
+    const byteLength = jest.spyOn(Buffer, 'byteLength');
+    for (let times = 0; times < 2; times++) await channels.channel('a').publish(event);
+    expect(byteLength.mock.calls.filter(([text]) => (text as string).includes('made before'))).toEqual([]);
+    expect(client.events.map(({ id }) => id)).toEqual([`${EPOCH}:1`, `${EPOCH}:2`]);
+    expect(event.id).toBeUndefined();
+  });
+
+  it('that nobody reads is given no id', async () => {
     const { channels } = create();
     const other = new ChannelClient(channels.channel('b').stream());
     const left = new ChannelClient(channels.channel('a').stream());
     await settle();
     left.leave();
-    const byteLength = jest.spyOn(Buffer, 'byteLength');
+    const withId = jest.spyOn(SseEvent, 'withId');
     await channels.channel('a').publish('unread');
-    expect(byteLength.mock.calls.filter(([text]) => (text as string).includes('id: '))).toEqual([]);
+    expect(withId).not.toHaveBeenCalled();
     expect(other.events).toEqual([]);
   });
 });

@@ -135,3 +135,19 @@ describe('sseEvent', () => {
     ).toThrow(expect.objectContaining({ cause }));
   });
 });
+
+describe('An event that is given an id', () => {
+  it.each<SseEventInit>([
+    { data: 'a' },
+    { data: '' },
+    { data: { text: 'longer than what is copied' } },
+    { data: 'one\ntwo\r\nthree\rfour\n' },
+    { data: 'data: id: 1' },
+    { data: '€ 😀', type: 'ü', retry: 5, comment: 'two\nlines' },
+  ])('is what it would be if it had been made with it: %j', (init) => {
+    const [spliced, whole] = [SseEvent.withId(sseEvent(init), 'epoch-01:42'), sseEvent({ ...init, id: 'epoch-01:42' })];
+    expect({ ...spliced }).toEqual({ ...whole });
+    expect(Object.isFrozen(spliced)).toBe(true);
+    expect({ ...SseEvent.encoded(spliced) }).toEqual({ ...SseEvent.encoded(whole) });
+  });
+});

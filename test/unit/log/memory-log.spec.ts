@@ -70,16 +70,20 @@ describe('The log in memory', () => {
     expect(log.positionBefore(['topic-0', 'topic-1'], 100_000)).toBe(4_500);
   });
 
-  it('tells everybody else when one listener has thrown, from the next event on', () => {
+  it('tells everybody of everything, in order, also when a listener appends in turn and throws', () => {
     const log = new MemoryLog<TestEvent>('1', { maxBytes: 100 });
     const seen: string[] = [];
     log.follow((event) => {
-      if (event.name === 'bad') throw new Error('listener');
+      if (event.name === 'fine') return;
+      if (event.name === 'bad') log.append(new TestEvent('in turn'));
+      throw new Error(`a listener, at ${event.name}`);
     });
-    log.follow((event) => seen.push(event.name));
-    expect(() => log.append(new TestEvent('bad'))).toThrow('listener');
-    log.append(new TestEvent('good'));
-    expect(seen).toEqual(['good']);
+    log.follow((event, position) => seen.push(`${position} ${event.name}`));
+    expect(() => log.append(new TestEvent('bad'))).toThrow('a listener, at bad');
+    expect(seen).toEqual(['1 bad', '2 in turn']);
+    expect(log.append(new TestEvent('fine'))).toBe(3);
+    expect(seen).toEqual(['1 bad', '2 in turn', '3 fine']);
+    expect(log.size).toBe(3);
   });
 
   it('tells a listener of nothing that was appended before it began to listen, be it announced or not', () => {
