@@ -115,7 +115,7 @@ describe('a pull source of a resumable session', () => {
 
   it.each([1, 5, 20])('does not run past a client that is cut and back %i times before it has read anything', async (flaps) => {
     const app = new MemoryApp();
-    const description = { ...describeSession({ maxEvents: 4_000 }), response: new MemoryResponse(1) };
+    const description = { ...describeSession({ maxEvents: 2_900 }), response: new MemoryResponse(1) };
     const { session, response } = app.open(description);
     const source = counting();
     response.pause();
