@@ -6,6 +6,8 @@ import type { ChannelLog } from './channel-log.js';
 /** Whoever reads some topics of the log. */
 export interface TopicReader {
   readonly topics: ReadonlySet<string>;
+  /** The event that was on its way when it came, which is not its any more. */
+  joinedAt: Position;
   /** An event of one of them was appended. */
   onEvent(event: SseEvent, position: Position): void;
 }
@@ -15,6 +17,7 @@ export class ChannelHub {
   /** How many readers there are. */
   size = 0;
   readonly #readers = new Map<string, Set<TopicReader>>();
+  #routing: Position = 0;
 
   constructor(readonly log: ChannelLog) {
     log.follow((event, position) => this.#route(event, position));
@@ -26,6 +29,7 @@ export class ChannelHub {
 
   add(reader: TopicReader): void {
     this.size++;
+    reader.joinedAt = this.#routing;
     for (const topic of reader.topics) {
       const readers = this.#readers.get(topic);
       if (readers) readers.add(reader);
@@ -47,6 +51,8 @@ export class ChannelHub {
     const readers = this.#readers.get(event.topic);
     if (!readers) return;
     const numbered = event.at(this.log.epoch, position);
-    for (const reader of readers) reader.onEvent(numbered, position);
+    this.#routing = position;
+    for (const reader of readers) if (reader.joinedAt !== position) reader.onEvent(numbered, position);
+    this.#routing = 0;
   }
 }

@@ -26,6 +26,7 @@ const nextTurn = (): Promise<void> => new Promise((resolve) => setImmediate(reso
  * cursor only goes forward none comes twice.
  */
 export class ChannelReader implements TopicReader {
+  joinedAt: Position = 0;
   #state: 'reading' | 'live' | 'closed' = 'reading';
   /** All events of its topics up to here were emitted, or are known to be lost. */
   #cursor: Position = 0;

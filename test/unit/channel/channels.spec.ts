@@ -46,6 +46,18 @@ describe.each(ENGINES)('Channels on a log %s', (engine, makeLog) => {
       expect(other.events).toEqual([]);
     });
 
+    it('does not reach who begins to read while it is handed round', async () => {
+      const made = create();
+      let late: ChannelClient | undefined;
+      made.channels.stream(['sport']).subscribe(() => (late ??= new ChannelClient(made.channels.stream(['sport']))));
+      await settle();
+      await publish(made, 'sport/a');
+      await settle();
+      await publish(made, 'sport/b');
+      await settle();
+      expect(late?.data).toEqual(['b']);
+    });
+
     it('keeps all fields of an event', async () => {
       const made = create();
       const client = await read(made, ['sport']);
