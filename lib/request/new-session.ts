@@ -51,6 +51,8 @@ function handle(session: ManagedSession, { route, next }: ManagedRequest): void 
 
 /** The session has opened, or ended before it could. */
 export function settle(session: ManagedSession, request: ManagedRequest, subscriber: Subscriber<undefined>): void {
+  // an outer interceptor has given up, and what it threw is answered
+  if (subscriber.closed) return;
   const { runtime, exchange } = request;
   if (session.openedAt === undefined && exchange.isAnswered()) {
     // by the handler, or by middleware: it is theirs to end, and whatever Nest answered would go into the midst of it

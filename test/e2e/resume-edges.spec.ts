@@ -1,8 +1,9 @@
+import type { Socket } from 'node:net';
 import { expect, it } from '@jest/globals';
-import { type ExecutionContext, HttpException } from '@nestjs/common';
+import { type CallHandler, type ExecutionContext, HttpException } from '@nestjs/common';
 import type { SseSession } from 'nestjs-sse-session';
 import { FakeClock } from 'nestjs-sse-session/testing';
-import { NEVER, Subject, concat, of } from 'rxjs';
+import { NEVER, Subject, concat, of, timeout } from 'rxjs';
 import { describeEachAdapter } from '../support/apps.js';
 import { eventsOf } from '../support/events.js';
 import { eventually } from '../support/eventually.js';
@@ -149,5 +150,128 @@ describeEachAdapter('Coming back, at the edges', ({ startApp }) => {
     await closed;
     await rest.waitFor(({ response }) => response?.complete === true);
     expect(dataIn(rest).at(-1)).toBe('last');
+  });
+
+  it('is no way to keep memory: who waits for a session and leaves is not held, however many there are', async () => {
+    const life = await start(() => new Promise<never>(() => undefined));
+    const first = await life.get('/life', ANN);
+    await eventually(() => life.sessions.length === 1);
+    for (let n = 0; n < 50; n++) {
+      const waiting = await Promise.all(Array.from({ length: 20 }, () => life.get('/life', ANN)));
+      await turns(10);
+      for (const client of waiting) client.socket.destroy();
+    }
+    const [session] = life.sessions as unknown as [SseSession & { waiting: number }];
+    await eventually(() => session.waiting === 0);
+    expect(session).toMatchObject({ state: 'connecting', connections: 1 });
+    first.socket.destroy();
+    await eventually(() => life.sessions[0]!.state === 'detached');
+  });
+
+  it.each(['detach', 'open'] as const)('is told to stop when the session is cancelled as it comes (%s)', async (type) => {
+    let resolve: ((source: Subject<unknown>) => void) | undefined;
+    const life = await start(() => new Promise<Subject<unknown>>((done) => (resolve = done)));
+    life.manager.events$.subscribe((event) => {
+      if (event.type === type) event.session?.close();
+    });
+    const first = await life.get('/life', ANN);
+    await eventually(() => life.sessions.length === 1);
+    const waiting = await life.get('/life', ANN);
+    await turns(20);
+    if (type === 'detach') first.socket.destroy();
+    else resolve?.(new Subject());
+    const { status, complete } = await waiting.whole();
+    expect([status, complete]).toEqual([204, true]);
+    expect(life.sessions).toHaveLength(1);
+    await life.close();
+  });
+
+  it('of another tab is not ended by the first one, on which an outer interceptor gives up', async () => {
+    const source = new Subject<unknown>();
+    let resolve: ((source: Subject<unknown>) => void) | undefined;
+    const life = await start(() => new Promise<Subject<unknown>>((done) => (resolve = done)), {
+      app: {
+        configure: (app) =>
+          void app.useGlobalInterceptors({
+            intercept: (context: ExecutionContext, next: CallHandler) =>
+              header('x-patience')(context) ? next.handle().pipe(timeout(100)) : next.handle(),
+          }),
+      },
+    });
+    const impatient = await life.get('/life', { ...ANN, 'x-patience': 'little' });
+    await eventually(() => life.sessions.length === 1);
+    const patient = await life.get('/life', ANN);
+    expect((await impatient.whole()).status).toBe(500);
+    await eventually(() => life.sessions[0]!.state === 'connecting');
+    resolve?.(source);
+    await eventually(() => life.sessions[0]!.state === 'open');
+    source.next('a');
+    await patient.waitFor('data: a');
+    expect(life.sessions).toHaveLength(1);
+  });
+
+  it('with a token that ends sooner does not end it for another tab', async () => {
+    const clock = new FakeClock();
+    const life = await start(() => concat(of('a'), NEVER), {
+      clock,
+      route: { authorization: { expiresAt: (context) => Date.now() + Number(header('x-lives')(context)) } },
+    });
+    const long = await life.get('/life', { ...ANN, 'x-lives': '60000' });
+    await long.waitFor('data: a');
+    const short = await life.get('/life', { ...ANN, 'x-lives': '5000' });
+    await short.waitFor('data: a');
+    clock.advance(10_000);
+    await turns();
+    expect(life.sessions[0]!.state).toBe('open');
+    // alone, its own counts
+    await leave(long, life.sessions[0]!);
+    await leave(short, life.sessions[0]!);
+    const alone = await life.get('/life', { ...ANN, 'x-lives': '5000' });
+    await alone.waitFor('data: a');
+    clock.advance(6_000);
+    await eventually(() => life.ends.length === 1);
+    expect(life.ends[0]).toMatchObject({ reason: 'unauthorized' });
+  });
+
+  it('is detached, and not ended, when its client resets as the handler resolves', async () => {
+    const source = new Subject<unknown>();
+    let resolve: ((source: Subject<unknown>) => void) | undefined;
+    const life = await start((_session, request) => {
+      const { socket } = request as unknown as { raw?: { socket: Socket }; socket: Socket };
+      ((request as unknown as { raw?: { socket: Socket } }).raw?.socket ?? socket).once('error', () => resolve?.(source));
+      return new Promise<Subject<unknown>>((done) => (resolve = done));
+    });
+    const client = await life.get('/life', ANN);
+    await eventually(() => life.sessions.length === 1);
+    client.socket.resetAndDestroy();
+    await eventually(() => life.sessions[0]!.state === 'detached');
+    await turns(20);
+    expect(life.ends).toEqual([]);
+    source.next('a');
+    const back = await life.get('/life', ANN);
+    await back.waitFor('data: a');
+  });
+
+  it('to a rest larger than what stallTimeoutMs could carry gets it whole, as long as it reads', async () => {
+    const clock = new FakeClock();
+    const source = new Subject<unknown>();
+    const life = await start(() => source, { clock, route: { buffer: { stallTimeoutMs: 1_000 } } });
+    const client = await life.get('/life', ANN);
+    await eventually(() => life.sessions[0]?.state === 'open');
+    source.next('a');
+    await client.waitFor('data: a');
+    await leave(client, life.sessions[0]!);
+    source.next('x'.repeat(20_000_000));
+    source.complete();
+    const rest = await life.get('/life', { ...ANN, 'Last-Event-ID': lastId(client) });
+    for (let read = 0; read < 20_000_000 && !rest.response?.complete;) {
+      rest.socket.pause();
+      clock.advance(900);
+      rest.socket.resume();
+      await eventually(() => rest.bytesReceived > read || rest.response?.complete === true);
+      read = rest.bytesReceived;
+    }
+    await rest.waitFor(({ response }) => response?.complete === true);
+    expect(dataIn(rest)[0]).toHaveLength(20_000_000);
   });
 });
