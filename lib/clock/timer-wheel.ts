@@ -19,7 +19,7 @@ const SLOT_MS = 50;
 const SLOTS = 256;
 
 /** A wake-up so late that the event loop must have been blocked: what is pending in it is heard first, then the alarms ring. */
-const BLOCKED_LOOP_MS = 500;
+const BLOCKED_LOOP_MS = 150;
 
 /*
  * A timer belongs to the AsyncLocalStorage context in which it was made. The shared timer is made while some request runs; entered
