@@ -6,7 +6,7 @@ export const RESET = 'reset';
 /**
  * Why a client could not be brought to where it was:
  * - `unknown`: nobody knows its id here (any more), or it is another's;
- * - `expired`: it came back too late, `resume.graceMs` had passed;
+ * - `expired`: it came back too late: its session had ended for want of a client, after `resume.graceMs` or at once (`onDisconnect: 'cancel'`);
  * - `ended`: its session has ended for a reason after which a new one starts;
  * - `trimmed`: what it missed was more than the log keeps;
  * - `future`: the id is of an event that there has not been;
