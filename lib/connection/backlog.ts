@@ -11,6 +11,8 @@ export interface Slice {
   readonly chunk: string | Buffer;
   readonly byteLength: number;
   readonly events: number;
+  /** Nobody else is written the same: not worth a look whether the last one was. */
+  readonly isUnique?: boolean;
 }
 
 /** What became of a pushed event: taken, with so many others dropped for it; refused; or more than the policy allows. */

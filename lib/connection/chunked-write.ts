@@ -35,10 +35,11 @@ export function canBypassResponse(response: ServerResponse, socket: Socket): boo
 
 /**
  * @param byteLength of the chunk in UTF-8
+ * @param isUnique no other response is written the same, as with the ids of a session that can be resumed
  * @returns `false` when the socket takes no more before its `drain`
  */
-export function writeChunk(socket: Socket, chunk: string | Buffer, byteLength: number): boolean {
-  if (typeof chunk === 'string') return writeText(socket, chunk, byteLength);
+export function writeChunk(socket: Socket, chunk: string | Buffer, byteLength: number, isUnique: boolean): boolean {
+  if (typeof chunk === 'string') return isUnique ? writeUnique(socket, chunk, byteLength) : writeText(socket, chunk, byteLength);
   // cheaper than to copy it into one with its framing
   socket.cork();
   socket.write(sizeLine(byteLength), 'latin1');
@@ -58,6 +59,10 @@ function writeText(socket: Socket, text: string, byteLength: number): boolean {
   }
   last.text = text;
   last.bytes = undefined;
+  return writeUnique(socket, text, byteLength);
+}
+
+function writeUnique(socket: Socket, text: string, byteLength: number): boolean {
   // as many bytes as characters: all ASCII, which needs no encoding
   return socket.write(sizeLine(byteLength) + text + CRLF, text.length === byteLength ? 'latin1' : 'utf8');
 }

@@ -282,7 +282,7 @@ export class Connection extends Alarm implements Outlet, ResponseListener, Flush
     if (slice) {
       if (!this.#hasBacklog) this.#backlog = this.feed;
       this.eventsSent += slice.events;
-      this.#write(slice.chunk, slice.byteLength, more);
+      this.#write(slice.chunk, slice.byteLength, more, slice.isUnique);
     }
     // one slice a tick: what is written in one tick leaves in one write of the socket
     if (this.#hasBacklog) this.#scheduleFlush();
@@ -393,22 +393,22 @@ export class Connection extends Alarm implements Outlet, ResponseListener, Flush
     this.context.flushQueue.add(this);
   }
 
-  #write(chunk: string | Buffer, byteLength: number, more = false): void {
+  #write(chunk: string | Buffer, byteLength: number, more = false, isUnique = false): void {
     const now = this.context.wheel.clock.now();
     this.bytesSent += byteLength;
     this.#lastWriteAt = now;
     this.context.onWritten(byteLength);
-    if (this.#handOver(chunk, byteLength, more)) return;
+    if (this.#handOver(chunk, byteLength, more, isUnique)) return;
     this.#blocked = true;
     if (this.#state !== 'open') return;
     this.#stillness(now);
     this.context.wheel.setNoLaterThan(this, this.#lookAt(now));
   }
 
-  #handOver(chunk: string | Buffer, byteLength: number, more: boolean): boolean {
+  #handOver(chunk: string | Buffer, byteLength: number, more: boolean, isUnique: boolean): boolean {
     this.#isWriting = true;
     try {
-      return this.response.write(chunk, byteLength, more);
+      return this.response.write(chunk, byteLength, more, isUnique);
     } catch (error) {
       return this.#fail(error);
     } finally {

@@ -159,11 +159,11 @@ export class HttpResponse implements ResponseStream {
     this.#bypassesResponse = this.#socket !== undefined && canBypassResponse(this.#response, this.#socket);
   }
 
-  write(chunk: string | Buffer, byteLength: number, more: boolean): boolean {
+  write(chunk: string | Buffer, byteLength: number, more: boolean, isUnique: boolean): boolean {
     const socket = this.#socket;
     // somebody else may have ended one or the other, and nothing may follow the last chunk
     if (socket && this.#bypassesResponse && !more && socket.writable && !this.#response.writableEnded) {
-      if (writeChunk(socket, chunk, byteLength)) return true;
+      if (writeChunk(socket, chunk, byteLength, isUnique)) return true;
       socket.once('drain', () => this.#listener?.onDrain());
       return false;
     }

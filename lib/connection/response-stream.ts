@@ -43,8 +43,9 @@ export interface ResponseStream {
    * Returns `false` when the response takes no more before {@link ResponseListener.onDrain}.
    * @param byteLength of the chunk in UTF-8
    * @param more follows in the same turn of the event loop, so that it may wait for that
+   * @param isUnique no other response is written the same
    */
-  write(chunk: string | Buffer, byteLength: number, more: boolean): boolean;
+  write(chunk: string | Buffer, byteLength: number, more: boolean, isUnique: boolean): boolean;
   /** Ends the response when all is written, and then perhaps the connection, which a client would keep alive. */
   end(closesSocket: boolean): void;
   /** Cuts the connection at once. */

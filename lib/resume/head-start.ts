@@ -15,7 +15,7 @@ export class HeadStart {
   constructor(private readonly limits: Pick<Complete<ResumeOptions>, 'maxEvents' | 'maxBytes'>) {}
 
   /** So much is in the log that a client does not have. */
-  set(events: number, bytes: number): void {
+  set({ events, bytes }: { readonly events: number; readonly bytes: number }): void {
     this.#events = events;
     this.#bytes = bytes;
   }

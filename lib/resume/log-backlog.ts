@@ -32,35 +32,39 @@ export class LogBacklog implements Backlog {
   #left: { readonly events: number; readonly bytes: number } | undefined;
   /** Its client has not heard yet that it may have missed something, and why. */
   #reset: ResetReason | undefined;
-  /** What is of this connection alone: a reset, comments, the last words. */
-  readonly #own: Outbox;
-  readonly #maxBytes: number;
+  /** What is of this connection alone: comments, the last words; while there are any. */
+  #own: Outbox | undefined;
+  readonly #limits: Pick<Complete<BufferOptions>, 'maxBytes' | 'overflow'>;
 
   /** @param after what the client has */
   constructor(
     private readonly log: SessionLog,
     after: Position,
-    { maxBytes, overflow }: Pick<Complete<BufferOptions>, 'maxBytes' | 'overflow'>,
+    limits: Pick<Complete<BufferOptions>, 'maxBytes' | 'overflow'>,
     reset?: ResetReason,
   ) {
-    this.#maxBytes = maxBytes;
-    this.#own = new Outbox(maxBytes, overflow);
+    this.#limits = limits;
     this.#reached = after;
     this.#reset = reset ?? (this.#isTrimmed ? 'trimmed' : undefined);
     this.#measure();
   }
 
   get bytes(): number {
-    return this.#bytes + this.#own.bytes + (this.#reset ? this.#resetEvent(this.#reset).byteLength : 0);
+    return this.#bytes + this.ownBytes + (this.#reset ? this.#resetEvent(this.#reset).byteLength : 0);
+  }
+
+  /** Nothing of the log waits. */
+  get hasReadAll(): boolean {
+    return this.#reached === this.log.tail;
   }
 
   /** The rest is the log's. */
   get ownBytes(): number {
-    return this.#own.bytes;
+    return this.#own?.bytes ?? 0;
   }
 
   get isEmpty(): boolean {
-    return this.#rest === undefined && this.#reset === undefined && this.#own.isEmpty && this.#reached === this.log.tail;
+    return this.#rest === undefined && this.#reset === undefined && this.#own === undefined && this.#reached === this.log.tail;
   }
 
   /**
@@ -68,7 +72,7 @@ export class LogBacklog implements Backlog {
    * and never get further.
    */
   get isTooMuch(): boolean {
-    return this.#bytes - this.#missedBytes > this.#maxBytes && this.log.tail - this.#reached + (this.#rest ? 1 : 0) > 1;
+    return this.#bytes - this.#missedBytes > this.#limits.maxBytes && this.log.tail - this.#reached + (this.#rest ? 1 : 0) > 1;
   }
 
   /**
@@ -91,20 +95,20 @@ export class LogBacklog implements Backlog {
   }
 
   fits(event: EncodedEvent): boolean {
-    return this.#own.fits(event);
+    return this.#openOwn().fits(event);
   }
 
   push(event: EncodedEvent): PushResult {
-    return this.#own.push(event);
+    return this.#openOwn().push(event);
   }
 
   force(event: EncodedEvent): void {
-    this.#own.force(event);
+    this.#openOwn().force(event);
   }
 
   /** Comments and a `retry:` that wait, as one. */
   takeOwnLines(): EncodedEvent | undefined {
-    const lines = this.#own.take();
+    const lines = this.#takeOwn();
     return lines && new EncodedEvent(String(lines.chunk), OWN_LINES, false);
   }
 
@@ -112,11 +116,12 @@ export class LogBacklog implements Backlog {
     if (this.#rest) return this.#takeRest(this.#rest);
     if (this.#isTrimmed) this.#reset ??= 'trimmed';
     if (this.#reset) return this.#takeReset(this.#reset);
-    return this.#own.isEmpty ? this.#takeEvents() : this.#own.take();
+    return this.#own ? this.#takeOwn() : this.#takeEvents();
   }
 
   discard(): void {
-    this.#own.discard();
+    this.#own?.discard();
+    this.#own = undefined;
     this.#rest = undefined;
     this.#left = this.unread;
     this.#reached = this.log.tail;
@@ -126,6 +131,16 @@ export class LogBacklog implements Backlog {
   /** What of the log its client has not been given, or had not when it was let go of. */
   get unread(): { readonly events: number; readonly bytes: number } {
     return this.#left ?? { events: this.log.tail - this.#reached, bytes: this.#bytes };
+  }
+
+  #openOwn(): Outbox {
+    return (this.#own ??= new Outbox(this.#limits.maxBytes, this.#limits.overflow));
+  }
+
+  #takeOwn(): Slice | undefined {
+    const slice = this.#own?.take();
+    if (this.#own?.isEmpty) this.#own = undefined;
+    return slice;
   }
 
   get #isTrimmed(): boolean {
@@ -163,7 +178,7 @@ export class LogBacklog implements Backlog {
     }
     if (taken === 0) return undefined;
     this.#leave(byteLength);
-    return { chunk, byteLength, events: taken };
+    return { chunk, byteLength, events: taken, isUnique: true };
   }
 
   get #next(): EncodedEvent | undefined {

@@ -21,8 +21,8 @@ export class LogReader {
     private readonly context: ConnectionContext,
     options: ResolvedRouteOptions,
     response: ResponseStream,
-    log: SessionLog,
-    after: Position,
+    private readonly log: SessionLog,
+    private readonly after: Position,
     reset?: ResetReason,
   ) {
     this.#since = context.wheel.clock.now();
@@ -30,9 +30,10 @@ export class LogReader {
     this.connection = new Connection(owner, context, options, response, this.backlog);
   }
 
-  /** What was handed over long enough ago has arrived, if the client was there for long enough. */
-  get hasArrived(): boolean {
-    return this.context.wheel.clock.now() - this.#since >= ARRIVES_WITHIN_MS;
+  /** What of the log its client may not have: what it was given has arrived, if it was there for long enough. */
+  get missing(): { readonly events: number; readonly bytes: number } {
+    if (this.context.wheel.clock.now() - this.#since >= ARRIVES_WITHIN_MS) return this.backlog.unread;
+    return { events: this.log.tail - this.after, bytes: this.log.bytesAfter(this.after) };
   }
 
   /** Writes the opening lines, what it has missed, and from then on what comes. */

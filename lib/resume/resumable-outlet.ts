@@ -95,7 +95,6 @@ export class ResumableOutlet implements Outlet, ConnectionOwner, SessionHost {
     this.#response = response;
     const reader = new LogReader(this, this.context, this.options, response, this.log, after, reset);
     this.#readers = [...this.#readers, reader];
-    this.#setHeadStart(reader);
     this.#tellRoom();
   }
 
@@ -117,7 +116,7 @@ export class ResumableOutlet implements Outlet, ConnectionOwner, SessionHost {
   }
 
   onReadersElsewhere(count: number, reached: Position): void {
-    this.#headStart.set(this.log.tail - reached, this.log.bytesAfter(reached));
+    this.#headStart.set({ events: this.log.tail - reached, bytes: this.log.bytesAfter(reached) });
     if (this.#wanted) this.#readOnNextTurn();
     const before = this.#readersElsewhere;
     this.#readersElsewhere = count;
@@ -171,6 +170,7 @@ export class ResumableOutlet implements Outlet, ConnectionOwner, SessionHost {
       return 0;
     }
     for (const reader of this.#readers) {
+      if (reader.backlog.hasReadAll) continue;
       this.#writeBefore(event, reader);
       // before the headers nothing can leave: it is the handler that sends too much
       if (reader.connection.isWaiting && this.#loses(event, reader)) return 'overflow';
@@ -178,7 +178,7 @@ export class ResumableOutlet implements Outlet, ConnectionOwner, SessionHost {
     // a response that failed at that has ended the session
     if (this.log.ending) return 'dropped';
     const position = this.log.append(event);
-    this.#headStart.onAppended(event.byteLength);
+    if (this.#readers.length === 0) this.#headStart.onAppended(event.byteLength);
     for (const reader of this.#readers) {
       if (reader.onAppended(event, position)) continue;
       if (reader.connection.isWaiting) return 'overflow';
@@ -313,7 +313,7 @@ export class ResumableOutlet implements Outlet, ConnectionOwner, SessionHost {
   #remove(connection: Connection): void {
     const reader = this.#readers.find((each) => each.connection === connection);
     this.#readers = this.#readers.filter((each) => each !== reader);
-    if (reader?.hasArrived) this.#setHeadStart(reader);
+    if (reader) this.#headStart.set(reader.missing);
     this.#eventsSent += connection.eventsSent;
     this.#bytesSent += connection.bytesSent;
   }
@@ -336,11 +336,6 @@ export class ResumableOutlet implements Outlet, ConnectionOwner, SessionHost {
 
   #loses(event: EncodedEvent, { backlog }: LogReader): boolean {
     return this.options.resume !== false && backlog.losesBy(event, this.options.resume);
-  }
-
-  #setHeadStart({ backlog }: LogReader): void {
-    const { events, bytes } = backlog.unread;
-    this.#headStart.set(events, bytes);
   }
 
   #tellRoom(): void {
