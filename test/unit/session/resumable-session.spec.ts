@@ -469,4 +469,20 @@ describe('a resumable session', () => {
     expect(client.session).toMatchObject({ state: 'open', connections: 1 });
     expect(app.events).toEqual(['open']);
   });
+
+  it('opens once, though the response of its first client fails at its first write and another waits', async () => {
+    const app = new MemoryApp();
+    const response = new FailingResponse();
+    response.isFailing = true;
+    const description = { ...ANN, options: { heartbeat: false, resume: {} } } as const;
+    const client = app.connect({ ...description, response });
+    const second = app.arrive(description);
+    client.session.open();
+    client.session.send('a');
+    await turns();
+    expect(client.log.filter((line) => line === 'open')).toEqual(['open']);
+    expect(app.registry.totals.opened).toBe(1);
+    expect(client.session).toMatchObject({ state: 'open', connections: 1 });
+    expect(dataIn(second)).toEqual(['a']);
+  });
 });
