@@ -6,9 +6,6 @@ import type { SessionRegistry } from './session-registry.js';
 /** The most clients that should come back in one second: what a fresh process takes without effort. */
 const RETURNS_PER_SECOND = 400;
 
-/** A producer that runs on for longer, in milliseconds, when its application stops is reported. */
-const STOPS_WITHIN_MS = 100;
-
 /**
  * Stops the sessions of an application:
  *
@@ -60,8 +57,6 @@ export class Shutdown {
     for (const connection of [...registry.connections]) connection.destroy();
     await within(registry.clock, deadline, registry.hookRunner.idle());
     registry.hookRunner.reportHanging(0);
-    // whose source has only just been told is given the time to stop
-    await within(registry.clock, Math.min(deadline, registry.clock.now() + STOPS_WITHIN_MS), registry.producers.idle());
     registry.producers.report(0);
   }
 
