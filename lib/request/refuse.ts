@@ -64,7 +64,10 @@ export function refuse(
   return throwError(() => error);
 }
 
-/** Tells an `EventSource` that it has everything, after which it is quiet (WHATWG HTML, 9.2.3: any status but 200 fails the connection; 204 is meant for it). */
+/**
+ * Tells an `EventSource` that it has everything, after which it is quiet: any status but 200 ends its reconnecting, and 204 is the one that is
+ * meant for it (WHATWG HTML, 9.2.3).
+ */
 export function stopReconnecting(exchange: HttpExchange): void {
   const { response } = exchange;
   exchange.applyHeaders();

@@ -43,8 +43,6 @@ export class ResumableOutlet implements Outlet, ConnectionOwner, SessionHost {
   #isEnding = false;
   /** The newest. */
   #response: ResponseStream | undefined;
-  /** Some client knows an id of this session, so that it can come back. */
-  #isKnown = false;
   /** A client comes, of whom nobody has heard yet. */
   #isArriving = false;
   /** Its headers are out. */
@@ -72,7 +70,6 @@ export class ResumableOutlet implements Outlet, ConnectionOwner, SessionHost {
    * @returns `false` when it has left already
    */
   receive(response: ResponseStream, after: Position, reset?: ResetReason): boolean {
-    if (reset === undefined && after > 0) this.#isKnown = true;
     this.add(response, after, reset);
     this.#isArriving = true;
     this.attach();
@@ -104,7 +101,7 @@ export class ResumableOutlet implements Outlet, ConnectionOwner, SessionHost {
 
   /** Whether a client that has gone may know how to come back by an id. */
   get isKnown(): boolean {
-    return this.#isKnown || this.#eventsSent > 0;
+    return this.#eventsSent > 0;
   }
 
   get connections(): number {
