@@ -40,7 +40,7 @@ export class SessionLog {
     readonly address: LogAddress,
     readonly events: HeldLog<EncodedEvent>,
   ) {
-    this.#idStart = `id: ${token}:`;
+    this.#idStart = Buffer.from(`id: ${token}:`, 'latin1').toString('latin1');
   }
 
   /** Absent while the session lives. */
