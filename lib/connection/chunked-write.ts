@@ -67,6 +67,13 @@ function writeUnique(socket: Socket, text: string, byteLength: number): boolean 
   return socket.write(sizeLine(byteLength) + text + CRLF, text.length === byteLength ? 'latin1' : 'utf8');
 }
 
+/** To write a number in hexadecimal takes longer than to look whether it is the last one, as in a broadcast it is. */
+const lastSize = { byteLength: 0, line: '' };
+
 function sizeLine(byteLength: number): string {
-  return byteLength.toString(16) + CRLF;
+  if (byteLength !== lastSize.byteLength) {
+    lastSize.byteLength = byteLength;
+    lastSize.line = byteLength.toString(16) + CRLF;
+  }
+  return lastSize.line;
 }

@@ -25,8 +25,8 @@ const BLANK_LINE = '\n';
  */
 export class LogBacklog implements Backlog {
   #reached: Position;
-  #bytes = 0;
-  /** Of these, what was there when it came: missed, and in the log whether it reads or not. */
+  /** Of the log's `appendedBytes`: what it was given or is lost to it, and what was there when it came, whether it reads or not. */
+  #readBytes = 0;
   #missedBytes = 0;
   #rest: Rest | undefined;
   #left: { readonly events: number; readonly bytes: number } | undefined;
@@ -50,7 +50,7 @@ export class LogBacklog implements Backlog {
   }
 
   get bytes(): number {
-    return this.#bytes + this.ownBytes + (this.#reset ? this.#resetEvent(this.#reset).byteLength : 0);
+    return this.#unreadBytes + this.ownBytes + (this.#reset ? this.#resetEvent(this.#reset).byteLength : 0);
   }
 
   /** Nothing of the log waits. */
@@ -72,7 +72,8 @@ export class LogBacklog implements Backlog {
    * and never get further.
    */
   get isTooMuch(): boolean {
-    return this.#bytes - this.#missedBytes > this.#limits.maxBytes && this.log.tail - this.#reached + (this.#rest ? 1 : 0) > 1;
+    const sent = this.log.appendedBytes - Math.max(this.#readBytes, this.#missedBytes);
+    return sent > this.#limits.maxBytes && this.log.tail - this.#reached + (this.#rest ? 1 : 0) > 1;
   }
 
   /**
@@ -86,12 +87,7 @@ export class LogBacklog implements Backlog {
   /** When the log takes this event too, it has to trim what waits here. */
   losesBy({ byteLength }: EncodedEvent, { maxEvents, maxBytes }: Required<Pick<LogLimits, 'maxEvents' | 'maxBytes'>>): boolean {
     const waiting = this.log.tail - this.#reached;
-    return waiting > 0 && (waiting >= maxEvents || this.#bytes + byteLength > maxBytes);
-  }
-
-  /** The log has one event more. */
-  onAppended(event: EncodedEvent, position: Position): void {
-    this.#bytes += this.#sizeOf(event, position);
+    return waiting > 0 && (waiting >= maxEvents || this.#unreadBytes + byteLength > maxBytes);
   }
 
   fits(event: EncodedEvent): boolean {
@@ -125,12 +121,12 @@ export class LogBacklog implements Backlog {
     this.#rest = undefined;
     this.#left = this.unread;
     this.#reached = this.log.tail;
-    this.#bytes = this.#missedBytes = 0;
+    this.#readBytes = this.log.appendedBytes;
   }
 
   /** What of the log its client has not been given, or had not when it was let go of. */
   get unread(): { readonly events: number; readonly bytes: number } {
-    return this.#left ?? { events: this.log.tail - this.#reached, bytes: this.#bytes };
+    return this.#left ?? { events: this.log.tail - this.#reached, bytes: this.#unreadBytes };
   }
 
   #openOwn(): Outbox {
@@ -166,19 +162,24 @@ export class LogBacklog implements Backlog {
     let taken = 0;
     for (let event = this.#next; event; event = this.#next) {
       const position = this.#reached + 1;
-      const size = this.#sizeOf(event, position);
+      const idLine = this.log.idLine(position);
+      const size = event.byteLength + idLine.length;
       if (byteLength + size > MAX_WRITE_BYTES) {
         if (taken === 0) return this.#takeRest(this.#begin(event));
         break;
       }
-      chunk += event.text.slice(0, -BLANK_LINE.length) + this.log.idLine(position) + BLANK_LINE;
+      chunk += event.text.slice(0, -BLANK_LINE.length) + idLine + BLANK_LINE;
       byteLength += size;
       taken++;
       this.#reached = position;
     }
     if (taken === 0) return undefined;
-    this.#leave(byteLength);
+    this.#readBytes += byteLength;
     return { chunk, byteLength, events: taken, isUnique: true };
+  }
+
+  get #unreadBytes(): number {
+    return this.log.appendedBytes - this.#readBytes;
   }
 
   get #next(): EncodedEvent | undefined {
@@ -197,25 +198,17 @@ export class LogBacklog implements Backlog {
     if (offset < end) {
       const chunk = event.bytes.subarray(offset, Math.min(end, offset + MAX_WRITE_BYTES));
       rest.offset += chunk.byteLength;
-      this.#leave(chunk.byteLength);
+      this.#readBytes += chunk.byteLength;
       return { chunk, byteLength: chunk.byteLength, events: 0 };
     }
     this.#rest = undefined;
     const chunk = this.log.idLine(position) + BLANK_LINE;
-    this.#leave(chunk.length);
+    this.#readBytes += chunk.length;
     return { chunk, byteLength: chunk.length, events: 1 };
   }
 
-  #leave(bytes: number): void {
-    this.#bytes -= bytes;
-    this.#missedBytes = Math.max(0, this.#missedBytes - bytes);
-  }
-
-  #sizeOf(event: EncodedEvent, position: Position): number {
-    return event.byteLength + this.log.idLineLength(position);
-  }
-
   #measure(): void {
-    this.#bytes = this.#missedBytes = this.log.bytesAfter(this.#reached);
+    this.#missedBytes = this.log.appendedBytes;
+    this.#readBytes = this.#missedBytes - this.log.bytesAfter(this.#reached);
   }
 }

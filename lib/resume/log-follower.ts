@@ -59,8 +59,8 @@ export class LogFollower implements ConnectionOwner {
   }
 
   #follow(): () => void {
-    return this.log.events.follow((event, position) => {
-      if (!this.#reader.onAppended(event, position)) this.#reader.connection.overflow();
+    return this.log.events.follow(() => {
+      if (!this.#reader.onAppended()) this.#reader.connection.overflow();
     });
   }
 }

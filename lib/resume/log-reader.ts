@@ -1,6 +1,5 @@
 import { Connection, type ConnectionContext, type ConnectionOwner } from '../connection/connection.js';
 import type { ResponseStream } from '../connection/response-stream.js';
-import type { EncodedEvent } from '../event/encode.js';
 import type { Position } from '../log/event-log.js';
 import type { ResolvedRouteOptions } from '../options/options.js';
 import { LogBacklog } from './log-backlog.js';
@@ -45,9 +44,9 @@ export class LogReader {
    * The log has one event more.
    * @returns `false` when more waits than may, as the client does not read
    */
-  onAppended(event: EncodedEvent, position: Position): boolean {
-    this.backlog.onAppended(event, position);
-    this.connection.wake(this.backlog.isTooMuch);
-    return !this.backlog.isTooMuch;
+  onAppended(): boolean {
+    const isTooMuch = this.backlog.isTooMuch;
+    this.connection.wake(isTooMuch);
+    return !isTooMuch || !this.backlog.isTooMuch;
   }
 }

@@ -174,10 +174,10 @@ export class ResumableOutlet implements Outlet, ConnectionOwner, SessionHost {
     }
     // a response that failed at that has ended the session
     if (this.log.ending) return 'dropped';
-    const position = this.log.append(event);
+    this.log.append(event);
     if (this.#readers.length === 0) this.#headStart.onAppended(event.byteLength);
     for (const reader of this.#readers) {
-      if (reader.onAppended(event, position)) continue;
+      if (reader.onAppended()) continue;
       if (reader.connection.isWaiting) return 'overflow';
       reader.connection.overflow();
     }
@@ -219,10 +219,7 @@ export class ResumableOutlet implements Outlet, ConnectionOwner, SessionHost {
     this.#tellRoom();
     const logged = lastWords.filter(({ committed }) => committed);
     const saysEnd = this.log.ending?.after === 'stop' && this.options.endEvent !== false;
-    for (const event of logged) {
-      const position = this.log.append(event, saysEnd && event === logged.at(-1));
-      for (const { backlog } of this.#readers) backlog.onAppended(event, position);
-    }
+    for (const event of logged) this.log.append(event, saysEnd && event === logged.at(-1));
     this.log.close();
     const own = lastWords.filter((event) => !logged.includes(event));
     if (this.#readers.length === 0) this.owner.onAllEnded();

@@ -33,6 +33,7 @@ export class SessionLog {
 
   /** An id line up to its position. */
   readonly #idStart: string;
+  #appendedBytes = 0;
 
   constructor(
     readonly token: string,
@@ -40,6 +41,7 @@ export class SessionLog {
     readonly address: LogAddress,
     readonly events: HeldLog<EncodedEvent>,
   ) {
+    // a copy of one piece: each event would go through the four that a template joins
     this.#idStart = Buffer.from(`id: ${token}:`, 'latin1').toString('latin1');
   }
 
@@ -73,9 +75,16 @@ export class SessionLog {
     return this.events.tail();
   }
 
+  /** All that was ever appended, in bytes, id lines included: who has read so much of it has read all. */
+  get appendedBytes(): number {
+    return this.#appendedBytes;
+  }
+
   /** @param saysEnd its id is `<token>:end` */
   append(event: EncodedEvent, saysEnd = false): Position {
     this.#saysEnd = saysEnd;
+    // before its followers hear of it
+    this.#appendedBytes += this.#sizeOf(event, saysEnd ? END : this.tail + 1);
     return this.events.append(event);
   }
 
@@ -85,23 +94,34 @@ export class SessionLog {
   }
 
   idLine(position: Position): string {
-    return `${this.#idStart}${this.#nameOf(position)}\n`;
-  }
-
-  /** How long that is, in bytes and in characters. */
-  idLineLength(position: Position): number {
-    return this.#idStart.length + String(this.#nameOf(position)).length + 1;
+    return this.#idStart + lineOf(this.#nameOf(position));
   }
 
   /** What follows a position, in bytes, id lines included. */
   bytesAfter(position: Position): number {
     let bytes = 0;
     let at = Math.max(position, this.events.trimmedUpTo()) + 1;
-    for (let event = this.events.at(at); event; event = this.events.at(++at)) bytes += event.byteLength + this.idLineLength(at);
+    for (let event = this.events.at(at); event; event = this.events.at(++at)) bytes += this.#sizeOf(event, this.#nameOf(at));
     return bytes;
+  }
+
+  #sizeOf({ byteLength }: EncodedEvent, name: Position | typeof END): number {
+    return byteLength + this.#idStart.length + lineOf(name).length;
   }
 
   #nameOf(position: Position): Position | typeof END {
     return this.#saysEnd && position === this.tail ? END : position;
   }
+}
+
+/** Sessions that get the same events are at the same position. */
+const last: { name: Position | typeof END; line: string } = { name: 0, line: '0\n' };
+
+/** What follows the token in an id line. */
+function lineOf(name: Position | typeof END): string {
+  if (name !== last.name) {
+    last.name = name;
+    last.line = `${name}\n`;
+  }
+  return last.line;
 }

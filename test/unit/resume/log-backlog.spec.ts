@@ -17,9 +17,8 @@ function logOf(count: number, size = 0, limits: Partial<LogLimits> = {}): Sessio
   return log;
 }
 
-function append(log: SessionLog, backlog: LogBacklog, n: number, size = 0, filler = 'x'): void {
-  const event = numbered(n, size, filler);
-  backlog.onAppended(event, log.append(event));
+function append(log: SessionLog, n: number, size = 0, filler = 'x'): void {
+  log.append(numbered(n, size, filler));
 }
 
 /** Takes all there is; what each slice was, and that `bytes` is just what is still to come. */
@@ -57,10 +56,10 @@ describe('what waits of a log for one connection', () => {
   it('is joined to what is sent meanwhile, without a seam', () => {
     const log = logOf(3);
     const backlog = new LogBacklog(log, 1, BUFFER);
-    append(log, backlog, 4);
+    append(log, 4);
     const { text } = drain(backlog);
-    append(log, backlog, 5);
-    append(log, backlog, 6);
+    append(log, 5);
+    append(log, 6);
     expect(text + drain(backlog).text).toBe(
       range(2, 6)
         .map((n) => onWire(n))
@@ -73,7 +72,7 @@ describe('what waits of a log for one connection', () => {
     const backlog = new LogBacklog(log, 0, BUFFER);
     let expected = '';
     for (let n = 1; n <= 1_100; n++) {
-      append(log, backlog, n, n % 7, '€');
+      append(log, n, n % 7, '€');
       expected += onWire(n, n % 7, '€');
     }
     expect(backlog.bytes).toBe(Buffer.byteLength(expected));
@@ -169,7 +168,7 @@ describe('what waits of a log for one connection', () => {
     it('says so once for all that was trimmed while it was not read, however often', () => {
       const log = sessionLog({ maxEvents: 3 });
       const backlog = new LogBacklog(log, 0, BUFFER);
-      for (let n = 1; n <= 20; n++) append(log, backlog, n);
+      for (let n = 1; n <= 20; n++) append(log, n);
       let text = '';
       for (let slice = backlog.take(); slice; slice = backlog.take()) text += slice.chunk.toString();
       expect(text).toBe(
@@ -184,10 +183,10 @@ describe('what waits of a log for one connection', () => {
     it('says so again when it happens again', () => {
       const log = sessionLog({ maxEvents: 1 });
       const backlog = new LogBacklog(log, 0, BUFFER);
-      append(log, backlog, 1);
-      append(log, backlog, 2);
+      append(log, 1);
+      append(log, 2);
       let text = backlog.take()!.chunk.toString();
-      append(log, backlog, 3);
+      append(log, 3);
       for (let slice = backlog.take(); slice; slice = backlog.take()) text += slice.chunk.toString();
       expect(text).toBe(resetOnWire('trimmed', 1) + resetOnWire('trimmed', 2) + onWire(3));
       expect(backlog.bytes).toBe(0);
@@ -196,10 +195,10 @@ describe('what waits of a log for one connection', () => {
     it('finishes an event that has begun to leave, though it is trimmed, before the reset', () => {
       const log = sessionLog({ maxEvents: 1 });
       const backlog = new LogBacklog(log, 0, BUFFER);
-      append(log, backlog, 1, 150_000);
+      append(log, 1, 150_000);
       let text = backlog.take()!.chunk.toString();
-      append(log, backlog, 2);
-      append(log, backlog, 3);
+      append(log, 2);
+      append(log, 3);
       for (let slice = backlog.take(); slice; slice = backlog.take()) text += slice.chunk.toString();
       expect(text === onWire(1, 150_000) + resetOnWire('trimmed', 2) + onWire(3)).toBe(true);
       expect(backlog).toMatchObject({ bytes: 0, isEmpty: true });
@@ -208,9 +207,9 @@ describe('what waits of a log for one connection', () => {
     it('finishes it without a reset when nothing else was', () => {
       const log = sessionLog({ maxEvents: 1 });
       const backlog = new LogBacklog(log, 0, BUFFER);
-      append(log, backlog, 1, 150_000);
+      append(log, 1, 150_000);
       let text = backlog.take()!.chunk.toString();
-      append(log, backlog, 2);
+      append(log, 2);
       for (let slice = backlog.take(); slice; slice = backlog.take()) text += slice.chunk.toString();
       expect(text === onWire(1, 150_000) + onWire(2)).toBe(true);
       expect(backlog.bytes).toBe(0);
@@ -227,7 +226,7 @@ describe('what waits of a log for one connection', () => {
   it('ends with the id that says end, whose length is known beforehand', () => {
     const log = logOf(1);
     const backlog = new LogBacklog(log, 0, BUFFER);
-    backlog.onAppended(END_EVENT, log.append(END_EVENT, true));
+    log.append(END_EVENT, true);
     expect(new LogBacklog(log, 0, BUFFER).bytes).toBe(backlog.bytes);
     expect(drain(backlog).text).toBe(`${onWire(1)}event: end\ndata: over\nid: ${TOKEN}:end\n\n`);
   });
@@ -251,9 +250,9 @@ describe('what waits of a log for one connection', () => {
     it('when more was sent than may wait, but never for one event alone', () => {
       const log = sessionLog();
       const backlog = new LogBacklog(log, 0, small);
-      append(log, backlog, 1, 5_000);
+      append(log, 1, 5_000);
       expect(backlog.isTooMuch).toBe(false);
-      append(log, backlog, 2);
+      append(log, 2);
       expect(backlog.isTooMuch).toBe(true);
       drain(backlog);
       expect(backlog.isTooMuch).toBe(false);
@@ -263,15 +262,15 @@ describe('what waits of a log for one connection', () => {
       const log = logOf(100, 100);
       const backlog = new LogBacklog(log, 10, small);
       expect(backlog.bytes).toBeGreaterThan(small.maxBytes);
-      append(log, backlog, 101);
+      append(log, 101);
       expect(backlog.isTooMuch).toBe(false);
       // but for what is sent while it does not read
-      append(log, backlog, 102, 1_000);
+      append(log, 102, 1_000);
       expect(backlog.isTooMuch).toBe(true);
       drain(backlog);
-      append(log, backlog, 103, 600);
+      append(log, 103, 600);
       expect(backlog.isTooMuch).toBe(false);
-      append(log, backlog, 104, 600);
+      append(log, 104, 600);
       expect(backlog.isTooMuch).toBe(true);
     });
   });

@@ -12,20 +12,36 @@ describe('the log of a session', () => {
     expect(log.idLine(2)).toBe(`id: ${TOKEN}:2\n`);
   });
 
-  it.each([0, 1, 9, 10, 11, 99, 100, 999, 1_000, 9_999, 10_000, 99_999, 100_000, 999_999_999, 9_007_199_254_740_991])(
-    'knows how long the id line of %i is',
-    (position) => {
-      const log = sessionLog();
-      expect(log.idLineLength(position)).toBe(Buffer.byteLength(log.idLine(position)));
-    },
-  );
+  it('counts all that was ever appended, id lines included, whatever it keeps of it', () => {
+    const log = sessionLog({ maxEvents: 2 });
+    let bytes = 0;
+    for (let n = 1; n <= 1_001; n++) {
+      const event = numbered(n);
+      const position = log.append(event);
+      bytes += event.byteLength + Buffer.byteLength(log.idLine(position));
+      expect(log.appendedBytes).toBe(bytes);
+    }
+    log.append(END_EVENT, true);
+    expect(log.appendedBytes).toBe(bytes + END_EVENT.byteLength + `id: ${TOKEN}:end\n`.length);
+  });
+
+  it('knows how much follows a position', () => {
+    const log = sessionLog();
+    for (let n = 1; n <= 12; n++) log.append(numbered(n, n));
+    log.append(END_EVENT, true);
+    const sizeAt = (position: number): number => (log.events.at(position)?.byteLength ?? NaN) + log.idLine(position).length;
+    expect(log.bytesAfter(13)).toBe(0);
+    expect(log.bytesAfter(12)).toBe(sizeAt(13));
+    expect(log.bytesAfter(8)).toBe([9, 10, 11, 12, 13].reduce((sum, position) => sum + sizeAt(position), 0));
+    expect(log.bytesAfter(0)).toBe(log.appendedBytes);
+  });
 
   it('calls its last event the end, when it is told so, and no other', () => {
     const log = sessionLog();
     log.append(numbered(1));
     expect(log.append(END_EVENT, true)).toBe(2);
     expect([0, 1, 2].map((position) => log.idOf(position))).toEqual([`${TOKEN}:0`, `${TOKEN}:1`, `${TOKEN}:end`]);
-    expect([1, 2].map((position) => log.idLineLength(position))).toEqual([1, 2].map((position) => log.idLine(position).length));
+    expect([1, 2].map((position) => log.idLine(position))).toEqual([`id: ${TOKEN}:1\n`, `id: ${TOKEN}:end\n`]);
   });
 
   it('keeps its positions when events are trimmed, and when all are', () => {
