@@ -11,6 +11,7 @@ export class HeadStart {
   #events = 0;
   #bytes = 0;
   #turnBytes = 0;
+  #waiters: (() => void)[] = [];
 
   constructor(private readonly limits: Pick<Complete<ResumeOptions>, 'maxEvents' | 'maxBytes'>) {}
 
@@ -18,6 +19,21 @@ export class HeadStart {
   set({ events, bytes }: { readonly events: number; readonly bytes: number }): void {
     this.#events = events;
     this.#bytes = bytes;
+    this.tell();
+  }
+
+  /** Resolves when a source may go on, or no longer has to wait; who is told looks again. Not at once: a macrotask later. */
+  async room(hasToWait: () => boolean): Promise<void> {
+    // who sends without end must not keep the event loop for itself
+    await new Promise((resolve) => setImmediate(resolve));
+    while (hasToWait() && this.isUsedUp) await new Promise<void>((resolve) => this.#waiters.push(resolve));
+  }
+
+  /** Whoever waits for room looks again. */
+  tell(): void {
+    const waiters = this.#waiters;
+    this.#waiters = [];
+    for (const resolve of waiters) resolve();
   }
 
   onAppended(bytes: number): void {

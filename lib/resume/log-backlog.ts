@@ -38,7 +38,7 @@ export class LogBacklog implements Backlog {
 
   /** @param after what the client has */
   constructor(
-    private readonly log: SessionLog,
+    protected readonly log: SessionLog,
     after: Position,
     limits: Pick<Complete<BufferOptions>, 'maxBytes' | 'overflow'>,
     reset?: ResetReason,
@@ -140,7 +140,7 @@ export class LogBacklog implements Backlog {
   }
 
   get #isTrimmed(): boolean {
-    return this.#reached < this.log.events.trimmedUpTo();
+    return this.log.hasTrimmedAfter(this.#reached);
   }
 
   /** Never a silent gap: one reset, then what the log still holds. */
@@ -183,7 +183,7 @@ export class LogBacklog implements Backlog {
   }
 
   get #next(): EncodedEvent | undefined {
-    return this.log.events.at(this.#reached + 1);
+    return this.log.at(this.#reached + 1);
   }
 
   #begin(event: EncodedEvent): Rest {

@@ -53,8 +53,8 @@ export class LogFollower implements ConnectionOwner {
   }
 
   onReady(): void {
-    const { connection, backlog } = this.#reader;
-    if (!this.log.ending || !backlog.isEmpty) connection.tellWhenReady();
+    const { connection, isEmpty } = this.#reader;
+    if (!this.log.ending || !isEmpty) connection.tellWhenReady();
     else connection.end([], this.options.buffer.stallTimeoutMs);
   }
 

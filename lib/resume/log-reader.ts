@@ -9,10 +9,11 @@ import type { SessionLog } from './session-log.js';
 /** Who is cut sooner than this, in milliseconds, may not have got what was handed over. */
 const ARRIVES_WITHIN_MS = 10_000;
 
-/** A client that reads a log, from the position that it has. */
-export class LogReader {
+/** A client that reads a log, from the position that it has: the connection, and what waits for it. */
+export class LogReader extends LogBacklog {
   readonly connection: Connection;
-  readonly backlog: LogBacklog;
+  /** Who else reads it, if anybody does; kept by whoever keeps the readers. */
+  next: LogReader | undefined;
   readonly #since: number;
 
   constructor(
@@ -20,24 +21,29 @@ export class LogReader {
     private readonly context: ConnectionContext,
     options: ResolvedRouteOptions,
     response: ResponseStream,
-    private readonly log: SessionLog,
+    log: SessionLog,
     private readonly after: Position,
     reset?: ResetReason,
   ) {
+    super(log, after, options.buffer, reset);
     this.#since = context.wheel.clock.now();
-    this.backlog = new LogBacklog(log, after, options.buffer, reset);
-    this.connection = new Connection(owner, context, options, response, this.backlog);
+    this.connection = new Connection(owner, context, options, response, this);
   }
 
   /** What of the log its client may not have: what it was given has arrived, if it was there for long enough. */
   get missing(): { readonly events: number; readonly bytes: number } {
-    if (this.context.wheel.clock.now() - this.#since >= ARRIVES_WITHIN_MS) return this.backlog.unread;
+    if (this.context.wheel.clock.now() - this.#since >= ARRIVES_WITHIN_MS) return this.unread;
     return { events: this.log.tail - this.after, bytes: this.log.bytesAfter(this.after) };
+  }
+
+  /** It has all there is: nothing waits for it. */
+  get isCaughtUp(): boolean {
+    return this.isEmpty && !this.connection.isWaiting;
   }
 
   /** Writes the opening lines, what it has missed, and from then on what comes. */
   start(openingLines: string): void {
-    this.connection.start(openingLines + this.backlog.idLine);
+    this.connection.start(openingLines + this.idLine);
   }
 
   /**
@@ -45,8 +51,8 @@ export class LogReader {
    * @returns `false` when more waits than may, as the client does not read
    */
   onAppended(): boolean {
-    const isTooMuch = this.backlog.isTooMuch;
+    const { isTooMuch } = this;
     this.connection.wake(isTooMuch);
-    return !isTooMuch || !this.backlog.isTooMuch;
+    return !isTooMuch || !this.isTooMuch;
   }
 }

@@ -70,7 +70,7 @@ export class MemoryDirectory implements SessionDirectory, LogAccount<EncodedEven
 
   forget(log: SessionLog): void {
     this.#unlist(log);
-    log.events.clear();
+    log.clear();
   }
 
   expire(): void {
@@ -81,7 +81,7 @@ export class MemoryDirectory implements SessionDirectory, LogAccount<EncodedEven
   }
 
   dispose(): void {
-    for (const log of [...this.#live.values(), ...this.#ended.values()]) log.events.clear();
+    for (const log of [...this.#live.values(), ...this.#ended.values()]) log.clear();
     for (const known of [this.#live, this.#ended, this.#byKey, this.#tails]) known.clear();
   }
 
@@ -143,7 +143,7 @@ export class MemoryDirectory implements SessionDirectory, LogAccount<EncodedEven
 
   #dropTail(log: SessionLog): void {
     this.#tails.delete(log);
-    log.events.clear();
+    log.clear();
   }
 
   #isExpired({ ending }: SessionLog): boolean {

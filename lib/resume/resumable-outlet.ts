@@ -1,6 +1,7 @@
 import type { PushResult } from '../connection/backlog.js';
 import type { Connection, ConnectionContext, ConnectionOwner } from '../connection/connection.js';
 import type { ConnectionEnd } from '../connection/connection-end.js';
+import type { Flushable } from '../connection/flush-queue.js';
 import type { Outlet } from '../connection/outlet.js';
 import type { ResponseStream } from '../connection/response-stream.js';
 import type { EncodedEvent } from '../event/encode.js';
@@ -31,10 +32,10 @@ export interface OutletOwner {
  * The log of a session, and the connections that read it, each at its own pace. What is sent goes into the log; a connection that leaves, or does
  * not read, ends alone.
  */
-export class ResumableOutlet implements Outlet, ConnectionOwner, SessionHost {
+export class ResumableOutlet implements Outlet, ConnectionOwner, SessionHost, Flushable {
   readonly log: SessionLog;
-  /** Replaced, never changed: whoever goes through it may let one go. */
-  #readers: readonly LogReader[] = [];
+  /** The newest of those who read; it leads to the others. Most sessions have one, and to find it in an array takes two cache misses an event. */
+  #first: LogReader | undefined;
   /** On other nodes. */
   #readersElsewhere = 0;
   /** Of connections that have ended. */
@@ -49,9 +50,12 @@ export class ResumableOutlet implements Outlet, ConnectionOwner, SessionHost {
   #opening: LogReader | undefined;
   /** A source waits to be told that it may go on. */
   #wanted = false;
+  readonly #limits: Complete<ResumeOptions>;
   readonly #headStart: HeadStart;
-  /** Who sends at the pace of clients while none is there. */
-  #roomWaiters: (() => void)[] = [];
+  /** Up to here the log may grow before anybody looks at its readers: they had all there was, and none can have too much until then. */
+  #freeUpTo: Position = 0;
+  #freeUpToBytes = 0;
+  #isFlushing = false;
 
   constructor(
     private readonly owner: OutletOwner,
@@ -61,6 +65,7 @@ export class ResumableOutlet implements Outlet, ConnectionOwner, SessionHost {
     { id, address, limits }: { id: string; address: LogAddress; limits: Complete<ResumeOptions> },
   ) {
     this.log = directory.open(id, address, limits, this);
+    this.#limits = limits;
     this.#headStart = new HeadStart(limits);
   }
 
@@ -91,12 +96,14 @@ export class ResumableOutlet implements Outlet, ConnectionOwner, SessionHost {
   add(response: ResponseStream, after: Position, reset?: ResetReason): void {
     this.#response = response;
     const reader = new LogReader(this, this.context, this.options, response, this.log, after, reset);
-    this.#readers = [...this.#readers, reader];
-    this.#tellRoom();
+    reader.next = this.#first;
+    this.#first = reader;
+    this.#freeUpTo = 0;
+    this.#headStart.tell();
   }
 
   attach(): void {
-    this.#readers.at(-1)?.connection.attach();
+    this.#first?.connection.attach();
   }
 
   /** Whether a client that has gone may know how to come back by an id. */
@@ -117,7 +124,7 @@ export class ResumableOutlet implements Outlet, ConnectionOwner, SessionHost {
     if (this.#wanted) this.#readOnNextTurn();
     const before = this.#readersElsewhere;
     this.#readersElsewhere = count;
-    if (this.#readers.length > 0 || this.#isEnding) return;
+    if (this.#first || this.#isEnding) return;
     if (before === 0 && count > 0) this.owner.onReadElsewhere();
     else if (before > 0 && count === 0) this.owner.onDetached('left', undefined, true);
   }
@@ -138,8 +145,9 @@ export class ResumableOutlet implements Outlet, ConnectionOwner, SessionHost {
 
   /** The fastest connection sets the pace; while there is none, the log takes what it can without losing anything. */
   get isReady(): boolean {
-    if (this.#readers.length > 0) return this.#readers.some(({ connection }) => connection.isReady);
-    return this.#headStart.isOpen;
+    if (!this.#first) return this.#headStart.isOpen;
+    for (let reader: LogReader | undefined = this.#first; reader; reader = reader.next) if (reader.connection.isReady) return true;
+    return false;
   }
 
   get isWaiting(): boolean {
@@ -166,8 +174,20 @@ export class ResumableOutlet implements Outlet, ConnectionOwner, SessionHost {
       for (const { connection } of this.#readers) connection.push(event);
       return 0;
     }
-    for (const reader of this.#readers) {
-      if (reader.backlog.hasReadAll) continue;
+    if (!this.#isFree(event)) return this.#pushToEach(event);
+    this.log.append(event);
+    this.#flushSoon();
+    return 0;
+  }
+
+  /** All readers had all there was when they were looked at last, and with this event too none has more waiting than may. */
+  #isFree({ byteLength }: EncodedEvent): boolean {
+    return this.log.tail < this.#freeUpTo && this.log.appendedBytes + byteLength <= this.#freeUpToBytes;
+  }
+
+  #pushToEach(event: EncodedEvent): PushResult {
+    for (let reader = this.#first; reader; reader = reader.next) {
+      if (reader.hasReadAll) continue;
       this.#writeBefore(event, reader);
       // before the headers nothing can leave: it is the handler that sends too much
       if (reader.connection.isWaiting && this.#loses(event, reader)) return 'overflow';
@@ -175,19 +195,38 @@ export class ResumableOutlet implements Outlet, ConnectionOwner, SessionHost {
     // a response that failed at that has ended the session
     if (this.log.ending) return 'dropped';
     this.log.append(event);
-    if (this.#readers.length === 0) this.#headStart.onAppended(event.byteLength);
-    for (const reader of this.#readers) {
+    if (!this.#first) this.#headStart.onAppended(event.byteLength);
+    for (let reader = this.#first; reader; reader = reader.next) {
       if (reader.onAppended()) continue;
       if (reader.connection.isWaiting) return 'overflow';
       reader.connection.overflow();
     }
+    if (this.#first) this.#flushSoon();
     return 0;
+  }
+
+  #flushSoon(): void {
+    if (this.#isFlushing) return;
+    this.#isFlushing = true;
+    this.context.flushQueue.add(this);
+    this.context.onPushed(0);
+  }
+
+  /** At the end of the turn. */
+  flush(): void {
+    this.#isFlushing = false;
+    this.#freeUpTo = 0;
+    for (let reader = this.#first; reader; reader = reader.next) reader.connection.flush();
+    for (let reader = this.#first; reader; reader = reader.next) if (!reader.isCaughtUp) return;
+    if (!this.#first) return;
+    this.#freeUpTo = this.log.tail + this.#limits.maxEvents;
+    this.#freeUpToBytes = this.log.appendedBytes + Math.min(this.#limits.maxBytes, this.options.buffer.maxBytes);
   }
 
   tellWhenReady(): void {
     this.#wanted = true;
     for (const { connection } of this.#readers) connection.tellWhenReady();
-    if (this.#readers.length === 0) this.#readOnNextTurn();
+    if (!this.#first) this.#readOnNextTurn();
   }
 
   sendHead(): void {
@@ -206,23 +245,19 @@ export class ResumableOutlet implements Outlet, ConnectionOwner, SessionHost {
 
   /** One of them has it; or none is there, and the log takes more. */
   async flushed(): Promise<void> {
-    if (this.#readers.length > 0) return Promise.race(this.#readers.map(({ connection }) => connection.flushed()));
-    // a macrotask, so that who sends without end can't keep the event loop for itself
-    await new Promise((resolve) => setImmediate(resolve));
-    while (this.#readers.length === 0 && !this.#isEnding && this.#headStart.isUsedUp) {
-      await new Promise<void>((resolve) => this.#roomWaiters.push(resolve));
-    }
+    if (this.#first) return Promise.race(this.#readers.map(({ connection }) => connection.flushed()));
+    return this.#headStart.room(() => this.#first === undefined && !this.#isEnding);
   }
 
   end(lastWords: readonly EncodedEvent[], withinMs: number, closesSocket = false): void {
     this.#isEnding = true;
-    this.#tellRoom();
+    this.#headStart.tell();
     const logged = lastWords.filter(({ committed }) => committed);
     const saysEnd = this.log.ending?.after === 'stop' && this.options.endEvent !== false;
     for (const event of logged) this.log.append(event, saysEnd && event === logged.at(-1));
     this.log.close();
     const own = lastWords.filter((event) => !logged.includes(event));
-    if (this.#readers.length === 0) this.owner.onAllEnded();
+    if (!this.#first) this.owner.onAllEnded();
     // one whose response fails at this is gone at once, and the last of them tells the owner
     for (const { connection } of this.#readers) connection.end(own, withinMs, closesSocket);
   }
@@ -242,7 +277,7 @@ export class ResumableOutlet implements Outlet, ConnectionOwner, SessionHost {
   onConnectionEnd(connection: Connection, end: ConnectionEnd, error: Error | undefined): void {
     this.#remove(connection);
     if (this.#isArriving) return;
-    const isLast = this.#readers.length === 0;
+    const isLast = !this.#first;
     if (!this.#isEnding) this.owner.onDetached(end, error, this.connections === 0);
     else if (isLast) this.owner.onAllEnded();
   }
@@ -255,7 +290,7 @@ export class ResumableOutlet implements Outlet, ConnectionOwner, SessionHost {
   /** The session is over, and nobody reads it any more. */
   onClosed(): void {
     this.#isEnding = true;
-    this.#tellRoom();
+    this.#headStart.tell();
     this.log.close();
     // nobody comes for the rest of what starts anew
     if (this.log.ending?.after === 'restart') this.log.events.clear();
@@ -278,8 +313,8 @@ export class ResumableOutlet implements Outlet, ConnectionOwner, SessionHost {
    * @returns the response, if its client is still there, for a connection without a log
    */
   giveUpLog(): { readonly stream: ResponseStream; readonly ownLines: EncodedEvent | undefined } | undefined {
-    const ownLines = this.#readers[0]?.backlog.takeOwnLines();
-    const stream = this.#readers.length > 0 ? this.#response : undefined;
+    const ownLines = this.#first?.takeOwnLines();
+    const stream = this.#first && this.#response;
     this.forget();
     this.release();
     return stream && { stream, ownLines };
@@ -300,13 +335,23 @@ export class ResumableOutlet implements Outlet, ConnectionOwner, SessionHost {
     return this.#readers.find(({ connection }) => connection.isWaiting);
   }
 
+  /** All of them, as they are now: whoever goes through these may let one go. */
+  get #readers(): readonly LogReader[] {
+    const readers: LogReader[] = [];
+    for (let reader = this.#first; reader; reader = reader.next) readers.push(reader);
+    return readers;
+  }
+
   #sum(of: (connection: Connection) => number): number {
     return this.#readers.reduce((sum, { connection }) => sum + of(connection), 0);
   }
 
   #remove(connection: Connection): void {
     const reader = this.#readers.find((each) => each.connection === connection);
-    this.#readers = this.#readers.filter((each) => each !== reader);
+    // its own way to the next one stays, for whoever is at it
+    if (reader === this.#first) this.#first = reader?.next;
+    else for (const before of this.#readers) if (before.next === reader) before.next = reader?.next;
+    this.#freeUpTo = 0;
     if (reader) this.#headStart.set(reader.missing);
     this.#eventsSent += connection.eventsSent;
     this.#bytesSent += connection.bytesSent;
@@ -321,27 +366,21 @@ export class ResumableOutlet implements Outlet, ConnectionOwner, SessionHost {
 
   /** What the log would lose by an event leaves first, to whoever takes it: nothing is lost in one large turn. */
   #writeBefore(event: EncodedEvent, reader: LogReader): void {
-    const { backlog, connection } = reader;
-    for (let before = Infinity; !connection.isBlocked && backlog.bytes < before && this.#loses(event, reader);) {
-      before = backlog.bytes;
+    const { connection } = reader;
+    for (let before = Infinity; !connection.isBlocked && reader.bytes < before && this.#loses(event, reader);) {
+      before = reader.bytes;
       connection.flush(true);
     }
   }
 
-  #loses(event: EncodedEvent, { backlog }: LogReader): boolean {
-    return this.options.resume !== false && backlog.losesBy(event, this.options.resume);
-  }
-
-  #tellRoom(): void {
-    const waiters = this.#roomWaiters;
-    this.#roomWaiters = [];
-    for (const resolve of waiters) resolve();
+  #loses(event: EncodedEvent, reader: LogReader): boolean {
+    return reader.losesBy(event, this.#limits);
   }
 
   #readOnNextTurn(): void {
     setImmediate(() => {
       this.#headStart.onNextTurn();
-      if (this.#readers.length === 0 && this.#wanted && this.#headStart.isOpen) this.onReady();
+      if (!this.#first && this.#wanted && this.#headStart.isOpen) this.onReady();
     });
   }
 }

@@ -33,7 +33,11 @@ export class SessionLog {
 
   /** An id line up to its position. */
   readonly #idStart: string;
+  readonly #idStartLength: number;
   #appendedBytes = 0;
+  #tail: Position = 0;
+  /** Most take just this one, and need not look for it in the log. Until that is closed. */
+  #newest: EncodedEvent | undefined;
 
   constructor(
     readonly token: string,
@@ -43,6 +47,7 @@ export class SessionLog {
   ) {
     // a copy of one piece: each event would go through the four that a template joins
     this.#idStart = Buffer.from(`id: ${token}:`, 'latin1').toString('latin1');
+    this.#idStartLength = this.#idStart.length;
   }
 
   /** Absent while the session lives. */
@@ -57,9 +62,16 @@ export class SessionLog {
 
   /** All that it has sent is here. */
   close(): void {
+    this.#newest = undefined;
     const listeners = this.#closeListeners ?? [];
     this.#closeListeners = undefined;
     for (const listener of listeners) listener();
+  }
+
+  /** Gives back what it holds: nobody will read it any more. */
+  clear(): void {
+    this.#newest = undefined;
+    this.events.clear();
   }
 
   /** Calls `listener` when the session is over and all that it sent is here. Returns what ends that. */
@@ -72,7 +84,7 @@ export class SessionLog {
 
   /** Where the newest event stands. */
   get tail(): Position {
-    return this.events.tail();
+    return this.#tail;
   }
 
   /** All that was ever appended, in bytes, id lines included: who has read so much of it has read all. */
@@ -84,8 +96,22 @@ export class SessionLog {
   append(event: EncodedEvent, saysEnd = false): Position {
     this.#saysEnd = saysEnd;
     // before its followers hear of it
-    this.#appendedBytes += this.#sizeOf(event, saysEnd ? END : this.tail + 1);
+    this.#appendedBytes += this.#sizeOf(event, saysEnd ? END : this.#tail + 1);
+    this.#tail++;
+    this.#newest = event;
     return this.events.append(event);
+  }
+
+  /** The event at a position; absent when it was trimmed, or has not been yet. */
+  at(position: Position): EncodedEvent | undefined {
+    if (position > this.#tail) return undefined;
+    return (position === this.#tail ? this.#newest : undefined) ?? this.events.at(position);
+  }
+
+  /** Whether something that follows a position was trimmed. */
+  hasTrimmedAfter(position: Position): boolean {
+    const isNext = this.#newest !== undefined && position === this.#tail - 1;
+    return !isNext && position < this.events.trimmedUpTo();
   }
 
   /** What tells a client where it stands. */
@@ -106,11 +132,11 @@ export class SessionLog {
   }
 
   #sizeOf({ byteLength }: EncodedEvent, name: Position | typeof END): number {
-    return byteLength + this.#idStart.length + lineOf(name).length;
+    return byteLength + this.#idStartLength + lineOf(name).length;
   }
 
   #nameOf(position: Position): Position | typeof END {
-    return this.#saysEnd && position === this.tail ? END : position;
+    return this.#saysEnd && position === this.#tail ? END : position;
   }
 }
 

@@ -218,7 +218,7 @@ describe('what waits of a log for one connection', () => {
     it('says in its reset that it is the end, when all of an ended one is gone', () => {
       const log = logOf(2);
       log.append(END_EVENT, true);
-      log.events.clear();
+      log.clear();
       expect(drain(new LogBacklog(log, 1, BUFFER)).text).toBe(resetOnWire('trimmed', 'end'));
     });
   });

@@ -118,7 +118,7 @@ describe('the directory in memory', () => {
       expect(logs[0]!.events.size).toBe(0);
       expect(sessions.find(logs[1]!.token)).toBe(logs[1]);
       expect(sessions.find(one.token)).toBe(one);
-      for (const log of logs) log.events.clear();
+      for (const log of logs) log.clear();
       expect(loggedBytes.total).toBe(total);
     });
 
@@ -177,7 +177,7 @@ describe('the directory in memory', () => {
       const logs = [open(), open(), open()];
       for (const log of logs) fill(log, 2);
       expect(logs.map((log) => log.events.size)).toEqual([1, 1, 1]);
-      for (const log of logs) log.events.clear();
+      for (const log of logs) log.clear();
       expect(loggedBytes.total).toBe(before);
     });
   });
@@ -192,7 +192,7 @@ describe('the directory in memory', () => {
     expect(first).toBeGreaterThanOrEqual(shared.byteLength);
     for (const log of logs.slice(1)) log.append(shared);
     expect(loggedBytes.total - before - first).toBe(99 * 8);
-    for (const log of logs.slice(1)) log.events.clear();
+    for (const log of logs.slice(1)) log.clear();
     expect(loggedBytes.total - before).toBe(first);
     logs[0]!.events.clear();
     expect(loggedBytes.total).toBe(before);
@@ -225,6 +225,6 @@ describe('the directory in memory', () => {
     expect(sizes.mock.calls.length).toBeLessThan(100 * 60);
     expect(loggedBytes.total).toBeGreaterThan(before + 5_000);
     sizes.mockRestore();
-    for (const log of logs) log.events.clear();
+    for (const log of logs) log.clear();
   });
 });

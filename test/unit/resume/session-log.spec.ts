@@ -50,7 +50,7 @@ describe('the log of a session', () => {
     expect(log.tail).toBe(5);
     expect(log.events).toMatchObject({ size: 2 });
     expect(log.events.trimmedUpTo()).toBe(3);
-    log.events.clear();
+    log.clear();
     expect(log.tail).toBe(5);
     expect(log.events).toMatchObject({ size: 0, bytes: 0 });
   });
