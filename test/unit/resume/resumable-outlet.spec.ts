@@ -283,6 +283,22 @@ describe('a connection of a resumable session', () => {
     expect(dataIn(again.response)).toHaveLength(40);
   });
 
+  it('that had all there was and takes no more is cut in the turn in which more waits than may', async () => {
+    const app = new MemoryApp();
+    const description = describeSession({}, { buffer: { maxBytes: 10_000 } });
+    const slow = app.open(description);
+    const fast = app.arrive(description);
+    slow.response.pause();
+    slow.session.send('x'.repeat(slow.response.highWaterMark));
+    await turns();
+    for (let n = 1; n <= 9; n++) slow.session.send(`<${n}>${'x'.repeat(1_000)}`);
+    expect(slow.response.isDestroyed).toBe(false);
+    for (let n = 10; n <= 11; n++) slow.session.send(`<${n}>${'x'.repeat(1_000)}`);
+    expect(slow.response.isDestroyed).toBe(true);
+    await turns();
+    expect(dataIn(fast.response)).toHaveLength(12);
+  });
+
   it('that comes back to more than buffer.maxBytes gets it, though more is sent meanwhile', async () => {
     const app = new MemoryApp();
     const description = describeSession({}, { buffer: { maxBytes: 10_000 } });
@@ -308,13 +324,28 @@ describe('a connection of a resumable session', () => {
     expect(dataIn(back).at(-1)).toBe('live');
   });
 
-  it('loses nothing of one large turn to a small log', async () => {
+  it.each([
+    [{ maxEvents: 10, maxBytes: 3_000 }, 'whose client has just come'],
+    [{ maxEvents: 10, maxBytes: 3_000 }, 'whose client had all there was'],
+    [{ maxEvents: 10, maxBytes: 1_000_000 }, 'whose client had all there was'],
+    [{ maxEvents: 1_000, maxBytes: 3_000 }, 'whose client had all there was'],
+  ])('loses nothing of one large turn to a small log (%j), %s', async (limits, when) => {
     const app = new MemoryApp();
-    const { session, response } = app.open(describeSession({ maxEvents: 10, maxBytes: 3_000 }));
-    for (let n = 1; n <= 1_000; n++) session.send(`${n}`);
-    for (let n = 1_001; n <= 1_010; n++) session.send(`${n} ${'x'.repeat(2_000)}`);
+    const { session, response } = app.open(describeSession(limits));
+    let last = 0;
+    const send = (count: number, filler = ''): void => {
+      for (let n = 0; n < count; n++) session.send(`${++last}${filler}`);
+    };
+    if (when === 'whose client had all there was') {
+      send(1);
+      await turns();
+      send(1);
+      await turns();
+    }
+    send(1_000);
+    send(10, ` ${'x'.repeat(2_000)}`);
     await turns();
-    expect(dataIn(response).map((data) => Number.parseInt(data))).toEqual(Array.from({ length: 1_010 }, (_, n) => n + 1));
+    expect(dataIn(response).map((data) => Number.parseInt(data))).toEqual(Array.from({ length: last }, (_, n) => n + 1));
   });
 
   it('gets comments too, of which none goes into the log', async () => {
