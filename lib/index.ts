@@ -44,7 +44,7 @@ export { OnSseSession } from './decorators/on-sse-session.js';
 export { SseSessionError, type SseSessionErrorCode } from './errors.js';
 export { type Sendable, type SseEvent, type SseEventInit, sseEvent } from './event/sse-event.js';
 export type { SessionFilter } from './manager/filter.js';
-export type { ResetReason } from './resume/reset.js';
+export type { ResetReason } from './event/reset.js';
 export { SessionManager } from './manager/session-manager.js';
 export type { SessionStats } from './manager/stats.js';
 export type { CleanupReport } from './session/cleanup.js';

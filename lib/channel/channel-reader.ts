@@ -1,4 +1,5 @@
 import type { Subscriber } from 'rxjs';
+import { type ResetReason, resetFields } from '../event/reset.js';
 import { SseEvent } from '../event/sse-event.js';
 import type { LogPage, Position } from '../log/event-log.js';
 import type { Pace } from '../source/paced-source.js';
@@ -7,9 +8,6 @@ import type { TopicReader } from './channel-hub.js';
 import { formatId, parseId } from './channel-id.js';
 import type { ChannelLog } from './channel-log.js';
 import type { ChannelStreamOptions } from './channel.js';
-
-/** Why events may be missing before what follows. */
-type ResetReason = 'malformed' | 'unknown' | 'future' | 'trimmed';
 
 /** What is read from the log at once; between two pages the event loop turns. */
 const PAGE_BYTES = 65_536;
@@ -148,7 +146,7 @@ export class ChannelReader implements TopicReader {
     await this.pace.ready();
     const lostUpTo = await this.#lostUpTo();
     if (this.#state !== 'reading') return;
-    this.#emit(new SseEvent({ type: 'reset', data: JSON.stringify({ reason }), id: formatId(this.log.epoch, lostUpTo) }), lostUpTo);
+    this.#emit(new SseEvent(resetFields(reason, formatId(this.log.epoch, lostUpTo))), lostUpTo);
   }
 
   /** A position after which the log has every event of these topics. */

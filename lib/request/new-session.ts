@@ -1,7 +1,7 @@
 import { GatewayTimeoutException, UnauthorizedException } from '@nestjs/common';
 import { Observable, type Subscriber, defer } from 'rxjs';
 import { describeError, stackOf } from '../errors.js';
-import type { ResetReason } from '../resume/reset.js';
+import type { ResetReason } from '../event/reset.js';
 import { ManagedSession } from '../session/managed-session.js';
 import { bindSession } from './current-run.js';
 import { type ManagedRequest, responseOf } from './managed-request.js';

@@ -1,6 +1,6 @@
 import type { MaybePromise, Position } from '../log/event-log.js';
 import { END, parseResumeId } from '../resume/resume-id.js';
-import type { ResetReason } from '../resume/reset.js';
+import type { ResetReason } from '../event/reset.js';
 import type { SessionDirectory } from '../resume/session-directory.js';
 import type { LogAddress, SessionLog } from '../resume/session-log.js';
 

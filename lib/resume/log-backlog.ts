@@ -1,9 +1,9 @@
-import { EncodedEvent } from '../event/encode.js';
+import { EncodedEvent, encode } from '../event/encode.js';
+import { type ResetReason, resetFields } from '../event/reset.js';
 import { type Backlog, MAX_WRITE_BYTES, type PushResult, type Slice } from '../connection/backlog.js';
 import { Outbox } from '../connection/outbox.js';
 import type { LogLimits, Position } from '../log/event-log.js';
 import type { BufferOptions, Complete } from '../options/options.js';
-import { type ResetReason, resetEvent } from './reset.js';
 import type { SessionLog } from './session-log.js';
 
 /** A large event that has begun to leave, and how much of it has. */
@@ -153,7 +153,7 @@ export class LogBacklog implements Backlog {
   }
 
   #resetEvent(reason: ResetReason): EncodedEvent {
-    return resetEvent(reason, this.log.idOf(Math.max(this.#reached, this.log.events.trimmedUpTo())));
+    return encode(resetFields(reason, this.log.idOf(Math.max(this.#reached, this.log.events.trimmedUpTo()))));
   }
 
   #takeEvents(): Slice | undefined {

@@ -1,9 +1,9 @@
 import type { ConnectionContext, ConnectionOwner } from '../connection/connection.js';
 import type { ResponseStream } from '../connection/response-stream.js';
+import type { ResetReason } from '../event/reset.js';
 import type { Position } from '../log/event-log.js';
 import type { ResolvedRouteOptions } from '../options/options.js';
 import { LogReader } from './log-reader.js';
-import type { ResetReason } from './reset.js';
 import type { SessionDirectory } from './session-directory.js';
 import type { SessionLog } from './session-log.js';
 

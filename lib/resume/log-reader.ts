@@ -1,9 +1,9 @@
 import { Connection, type ConnectionContext, type ConnectionOwner } from '../connection/connection.js';
 import type { ResponseStream } from '../connection/response-stream.js';
+import type { ResetReason } from '../event/reset.js';
 import type { Position } from '../log/event-log.js';
 import type { ResolvedRouteOptions } from '../options/options.js';
 import { LogBacklog } from './log-backlog.js';
-import type { ResetReason } from './reset.js';
 import type { SessionLog } from './session-log.js';
 
 /** Who is cut sooner than this, in milliseconds, may not have got what was handed over. */

@@ -5,12 +5,12 @@ import type { Flushable } from '../connection/flush-queue.js';
 import type { Outlet } from '../connection/outlet.js';
 import type { ResponseStream } from '../connection/response-stream.js';
 import type { EncodedEvent } from '../event/encode.js';
+import type { ResetReason } from '../event/reset.js';
 import type { Position } from '../log/event-log.js';
 import type { CloseReason } from '../options/close-reasons.js';
 import type { Complete, ResolvedRouteOptions, ResumeOptions } from '../options/options.js';
 import { HeadStart } from './head-start.js';
 import { LogReader } from './log-reader.js';
-import type { ResetReason } from './reset.js';
 import type { SessionDirectory, SessionHost } from './session-directory.js';
 import type { LogAddress, SessionLog } from './session-log.js';
 

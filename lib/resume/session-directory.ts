@@ -21,7 +21,8 @@ export interface SessionHost {
 }
 
 /**
- * Which sessions can be resumed, where they live, and for a while how those that are over have ended. The other port for storage.
+ * Which sessions can be resumed, where they live, and for a while how those that are over have ended. The other port for storage;
+ * every engine passes the same contract tests (`test/support/session-directory-contract.ts`).
  *
  * What it finds can be read at once: an engine whose sessions live on several nodes brings the log here first.
  */

@@ -13,7 +13,7 @@ import type { CloseReason } from '../options/close-reasons.js';
 import type { Position } from '../log/event-log.js';
 import type { SessionLog } from '../resume/session-log.js';
 import { type OutletOwner, ResumableOutlet } from '../resume/resumable-outlet.js';
-import type { ResetReason } from '../resume/reset.js';
+import type { ResetReason } from '../event/reset.js';
 import { PacedSource } from '../source/paced-source.js';
 import type { SseSource } from '../source/sse-source.js';
 import { IdentifiedSession } from './identified-session.js';

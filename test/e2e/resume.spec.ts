@@ -52,10 +52,16 @@ describeEachAdapter('A session with resume', ({ startApp }) => {
     return { source, life, back };
   }
 
+  /** One whose first client is there. */
+  async function begun(options: LifeOptions = {}) {
+    const its = await live(options);
+    const client = await its.life.get();
+    await eventually(() => its.life.sessions[0]?.state === 'open');
+    return { ...its, client };
+  }
+
   it('gives its events ids, which begin with the opening lines', async () => {
-    const { source, life } = await live();
-    const client = await life.get();
-    await eventually(() => life.sessions[0]?.state === 'open');
+    const { source, life, client } = await begun();
     source.next('a');
     source.next({ type: 'tick', data: 'b' });
     await client.waitFor('data: b');
@@ -66,9 +72,7 @@ describeEachAdapter('A session with resume', ({ startApp }) => {
   });
 
   it('goes on without its client, which comes back by the id and misses nothing', async () => {
-    const { source, life, back } = await live();
-    const client = await life.get();
-    await eventually(() => life.sessions[0]?.state === 'open');
+    const { source, life, back, client } = await begun();
     source.next('a');
     await client.waitFor('data: a');
     const [session] = life.sessions as [SseSession];
@@ -93,9 +97,7 @@ describeEachAdapter('A session with resume', ({ startApp }) => {
   });
 
   it('is found by the query parameter lastEventId, which a header goes before', async () => {
-    const { source, life } = await live();
-    const client = await life.get();
-    await eventually(() => life.sessions[0]?.state === 'open');
+    const { source, life, client } = await begun();
     for (const data of ['a', 'b', 'c']) source.next(data);
     await client.waitFor('data: c');
     const [token] = lastId(client).split(':') as [string];
@@ -143,9 +145,7 @@ describeEachAdapter('A session with resume', ({ startApp }) => {
 
   it('ends as client-disconnect when nobody has come back within graceMs', async () => {
     const time = clock();
-    const { source, life, back } = await live({ clock: time, route: { resume: { graceMs: 10_000 } } });
-    const client = await life.get();
-    await eventually(() => life.sessions[0]?.state === 'open');
+    const { source, life, back, client } = await begun({ clock: time, route: { resume: { graceMs: 10_000 } } });
     source.next('a');
     await client.waitFor('data: a');
     const [session] = life.sessions as [SseSession];
@@ -192,9 +192,7 @@ describeEachAdapter('A session with resume', ({ startApp }) => {
     ['cancelled', (session, life) => life.manager.cancel(session.id), []],
     ['error', (_session, _life, source) => source.error(new Error('secret')), ['error Internal server error']],
   ])('stops a client that comes back after %s, once it has what it missed', async (reason, end, last) => {
-    const { source, life, back } = await live();
-    const client = await life.get();
-    await eventually(() => life.sessions[0]?.state === 'open');
+    const { source, life, back, client } = await begun();
     source.next('a');
     await client.waitFor('data: a');
     const [session] = life.sessions as [SseSession];
@@ -233,9 +231,7 @@ describeEachAdapter('A session with resume', ({ startApp }) => {
   });
 
   it('lets its clients start anew with close({ reconnect: true }), without a reset', async () => {
-    const { source, life, back } = await live({ route: { endEvent: { type: 'done' } } });
-    const client = await life.get();
-    await eventually(() => life.sessions[0]?.state === 'open');
+    const { source, life, back, client } = await begun({ route: { endEvent: { type: 'done' } } });
     source.next('a');
     await client.waitFor('data: a');
     life.sessions[0]!.close({ reconnect: true });
@@ -250,9 +246,7 @@ describeEachAdapter('A session with resume', ({ startApp }) => {
   });
 
   it('tells a client once, by a reset, that its log no longer reaches back', async () => {
-    const { source, life, back } = await live({ route: { resume: { maxEvents: 2 } } });
-    const client = await life.get();
-    await eventually(() => life.sessions[0]?.state === 'open');
+    const { source, life, back, client } = await begun({ route: { resume: { maxEvents: 2 } } });
     source.next('a');
     await client.waitFor('data: a');
     await leave(client, life.sessions[0]!);
@@ -276,9 +270,7 @@ describeEachAdapter('A session with resume', ({ startApp }) => {
     ['of the future', (id) => id.replace(/:.*/, ':99'), 'future'],
     ['sent twice', (id) => `${id}, ${id}`, 'malformed'],
   ])('that an id which is %s does not find starts anew, with one reset', async (_what, change, reason) => {
-    const { source, life, back } = await live();
-    const client = await life.get();
-    await eventually(() => life.sessions[0]?.state === 'open');
+    const { source, life, back, client } = await begun();
     source.next('a');
     await client.waitFor('data: a');
     const again = await back(change(lastId(client)));
@@ -317,9 +309,7 @@ describeEachAdapter('A session with resume', ({ startApp }) => {
   });
 
   it('refuses an event with an id of its own, and lives on', async () => {
-    const { life } = await live();
-    const client = await life.get();
-    await eventually(() => life.sessions[0]?.state === 'open');
+    const { life, client } = await begun();
     expect(() => life.sessions[0]!.send({ data: 'x', id: '7' })).toThrow(expect.objectContaining({ code: 'INVALID_EVENT' }));
     expect(() => life.manager.broadcast({ data: 'x', id: '7' })).toThrow(expect.objectContaining({ code: 'INVALID_EVENT' }));
     life.sessions[0]!.send('y');

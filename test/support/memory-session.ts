@@ -6,7 +6,7 @@ import type { TcpSocket } from '../../lib/liveness/tcp-table.js';
 import type { SessionIdentity } from '../../lib/session/session-context.js';
 import type { RouteHooks } from '../../lib/session/session-hooks.js';
 import { findReturn } from '../../lib/request/returning.js';
-import type { ResetReason } from '../../lib/resume/reset.js';
+import type { ResetReason } from '../../lib/event/reset.js';
 import { LogFollower } from '../../lib/resume/log-follower.js';
 import { retryLine } from '../../lib/session/retry-line.js';
 import { SessionRegistry } from '../../lib/session/session-registry.js';

@@ -1,5 +1,5 @@
 import { type ChannelLog, createChannelLog } from '../../lib/channel/channel-log.js';
-import { systemClock } from '../../lib/clock/clock.js';
+import { type Clock, systemClock } from '../../lib/clock/clock.js';
 import type { LogLimits } from '../../lib/log/event-log.js';
 import type { StorageEngine } from '../../lib/module/storage-engine.js';
 import { MemoryDirectory } from '../../lib/resume/memory-directory.js';
@@ -24,6 +24,8 @@ export class SharedEngine {
   readonly directories: NodeDirectory[] = [];
   readonly channelLog: ChannelLog = createChannelLog({ maxBytes: 1_000_000, maxAgeMs: 60_000 }, () => 0);
 
+  constructor(readonly clock: Clock = systemClock) {}
+
   /** What one node has of it. */
   node(): StorageEngine {
     const directory = new NodeDirectory(this);
@@ -33,9 +35,11 @@ export class SharedEngine {
 }
 
 class NodeDirectory implements SessionDirectory {
-  readonly #own = new MemoryDirectory(systemClock, 100_000_000);
+  readonly #own: MemoryDirectory;
 
-  constructor(private readonly engine: SharedEngine) {}
+  constructor(private readonly engine: SharedEngine) {
+    this.#own = new MemoryDirectory(engine.clock, 100_000_000);
+  }
 
   get held(): SessionDirectory['held'] {
     return this.#own.held;

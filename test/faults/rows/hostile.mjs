@@ -1,14 +1,12 @@
 // Code and input that mean harm, or know no better.
-import { spawnSync } from 'node:child_process';
 import { randomInt } from 'node:crypto';
 import { createRequire } from 'node:module';
-import { fileURLToPath } from 'node:url';
 import { createParser } from 'eventsource-parser';
 import { sseEvent } from 'nestjs-sse-session';
 import { createTestSession } from 'nestjs-sse-session/testing';
 import { isClean, pause, until } from '../lib/harness.mjs';
+import { checkProperties } from '../lib/properties.mjs';
 
-const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 const require = createRequire(import.meta.url);
 
 /** The parser of `@microsoft/fetch-event-source`, which is not one of its exports. */
@@ -209,23 +207,6 @@ export const rows = [
     injected:
       'fast-check runs random commands on a session (send, drain, leave, end by every reason, hooks that meddle) against a model of the state table',
     promise: 'the session and the model never differ',
-    run: async () => {
-      const jest = [
-        '--experimental-vm-modules',
-        '--disable-warning=ExperimentalWarning',
-        'node_modules/jest/bin/jest.js',
-        '--selectProjects',
-        'unit',
-        '--testPathPatterns',
-        'property/session',
-      ];
-      const { status, stderr } = spawnSync(process.execPath, jest, {
-        cwd: ROOT,
-        encoding: 'utf8',
-        env: { ...process.env, FC_RUNS: '2000' },
-      });
-      const [, tests] = /^Tests:\s+(.*)$/m.exec(stderr) ?? [];
-      return { figure: `2,000 runs of each property: ${tests}`, ok: status === 0 };
-    },
+    run: async () => checkProperties('session'),
   },
 ];

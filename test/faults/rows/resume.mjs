@@ -1,10 +1,8 @@
 // Clients that are cut and come back, and clients that make up what they come back with.
 import { randomBytes, randomInt } from 'node:crypto';
-import { spawnSync } from 'node:child_process';
-import { fileURLToPath } from 'node:url';
 import { isClean } from '../lib/harness.mjs';
+import { checkProperties } from '../lib/properties.mjs';
 
-const ROOT = fileURLToPath(new URL('../../..', import.meta.url));
 const STREAMS = 20;
 const EVENTS = 600;
 const pick = (values) => values[randomInt(values.length)];
@@ -204,23 +202,6 @@ export const rows = [
     injected:
       'fast-check runs random commands on resumable sessions (events of all sizes, cuts at any byte, returns with any id, logs that trim, ends by every reason, time, restarts) and holds what each client has against a model',
     promise: 'in order, once, without a gap, or one reset with its cause; and nothing is left',
-    run: async () => {
-      const jest = [
-        '--experimental-vm-modules',
-        '--disable-warning=ExperimentalWarning',
-        'node_modules/jest/bin/jest.js',
-        '--selectProjects',
-        'unit',
-        '--testPathPatterns',
-        'property/resume',
-      ];
-      const { status, stderr } = spawnSync(process.execPath, jest, {
-        cwd: ROOT,
-        encoding: 'utf8',
-        env: { ...process.env, FC_RUNS: '2000' },
-      });
-      const [, tests] = /^Tests:\s+(.*)$/m.exec(stderr) ?? [];
-      return { figure: `2,000 runs: ${tests}`, ok: status === 0 };
-    },
+    run: async () => checkProperties('resume'),
   },
 ];

@@ -4,7 +4,7 @@ import { heldBytes } from '../../../lib/connection/held-bytes.js';
 import { encodeComment } from '../../../lib/event/encode.js';
 import type { LogLimits } from '../../../lib/log/event-log.js';
 import { LogBacklog } from '../../../lib/resume/log-backlog.js';
-import type { ResetReason } from '../../../lib/resume/reset.js';
+import type { ResetReason } from '../../../lib/event/reset.js';
 import type { SessionLog } from '../../../lib/resume/session-log.js';
 import { END_EVENT, TOKEN, numbered, onWire, resetOnWire, sessionLog } from '../../support/session-logs.js';
 

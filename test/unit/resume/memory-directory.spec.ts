@@ -25,51 +25,6 @@ function fill(log: SessionLog, events: number): void {
 }
 
 describe('the directory in memory', () => {
-  it('finds a live session by its token, and no other', () => {
-    const { sessions, open } = directory();
-    const log = open();
-    expect(sessions.find(log.token)).toBe(log);
-    expect(sessions.find('x'.repeat(22))).toBeUndefined();
-    expect(log.sessionId).toBe('session 0');
-  });
-
-  describe('finds by the key', () => {
-    it('the newest of the live ones, of the same principal, route and path', () => {
-      const { sessions, open } = directory();
-      open();
-      const newest = open();
-      const others: Partial<LogAddress>[] = [{ principal: 'bob' }, { key: 'other' }, { route: 'POST /chat' }, { path: '/chat/2' }];
-      for (const other of others) expect(sessions.findByKey({ ...ADDRESS, ...other })).toBeUndefined();
-      const logs = others.map((other) => open(other));
-      others.forEach((other, n) => expect(sessions.findByKey({ ...ADDRESS, ...other })).toBe(logs[n]));
-      expect(sessions.findByKey(ADDRESS)).toBe(newest);
-    });
-
-    it('nothing without a principal or without a key: then it is nobody’s name', () => {
-      const { sessions, open } = directory();
-      for (const nobody of [{ principal: undefined }, { key: undefined }]) {
-        open(nobody);
-        expect(sessions.findByKey({ ...ADDRESS, ...nobody })).toBeUndefined();
-      }
-    });
-
-    it('nothing that has ended, but a newer one that has not', () => {
-      const { sessions, open, end } = directory();
-      const log = open();
-      const newer = open();
-      end(log);
-      expect(sessions.findByKey(ADDRESS)).toBe(newer);
-      end(newer);
-      expect(sessions.findByKey(ADDRESS)).toBeUndefined();
-    });
-
-    it('not what only looks the same when it is joined', () => {
-      const { sessions, open } = directory();
-      open({ principal: 'a","b', key: 'c' });
-      expect(sessions.findByKey({ ...ADDRESS, principal: 'a', key: 'b","c' })).toBeUndefined();
-    });
-  });
-
   describe('remembers an ended session', () => {
     it('with its events and how it ended, for 10 minutes and no longer', () => {
       const { clock, sessions, open, end } = directory();
@@ -88,17 +43,6 @@ describe('the directory in memory', () => {
       sessions.expire();
       expect(sessions.held).toEqual({ ended: 0, bytes: total });
       expect(log.events.size).toBe(0);
-    });
-
-    it('and expires no younger one with it', () => {
-      const { clock, sessions, open, end } = directory();
-      const [old, young] = [open(), open()];
-      end(old);
-      clock.advance(1_000);
-      end(young);
-      clock.advance(ENDED_MS - 1_000);
-      sessions.expire();
-      expect([old, young].map((log) => sessions.find(log.token))).toEqual([undefined, young]);
     });
 
     it('of which there are 10,000 at most: the oldest is forgotten for the newest', () => {
@@ -120,20 +64,6 @@ describe('the directory in memory', () => {
       expect(sessions.find(one.token)).toBe(one);
       for (const log of logs) log.clear();
       expect(loggedBytes.total).toBe(total);
-    });
-
-    it('once: its end is the first, and one that was forgotten has none', () => {
-      const { sessions, open, end } = directory();
-      const log = open();
-      end(log);
-      const { ending } = log;
-      sessions.end(log, { after: 'restart', reset: undefined, at: 5 });
-      expect(log.ending).toBe(ending);
-      const forgotten = open();
-      sessions.forget(forgotten);
-      end(forgotten);
-      expect(sessions.find(forgotten.token)).toBeUndefined();
-      expect(sessions.held.ended).toBe(1);
     });
   });
 
@@ -196,21 +126,6 @@ describe('the directory in memory', () => {
     expect(loggedBytes.total - before).toBe(first);
     logs[0]!.events.clear();
     expect(loggedBytes.total).toBe(before);
-  });
-
-  it('holds nothing when all is over', () => {
-    const before = loggedBytes.total;
-    const { clock, sessions, open, end } = directory(before + 50_000);
-    for (let n = 0; n < 100; n++) {
-      const log = open(n % 2 ? {} : { key: undefined });
-      fill(log, 1 + (n % 5));
-      if (n % 3 === 0) sessions.forget(log);
-      else end(log);
-    }
-    clock.advance(ENDED_MS);
-    sessions.expire();
-    expect(sessions.held).toEqual({ ended: 0, bytes: before });
-    expect(sessions.findByKey(ADDRESS)).toBeUndefined();
   });
 
   it('looks for the longest live log now and then, not with each event, when there is nothing to let go of', () => {

@@ -286,10 +286,10 @@ describe('a connection of a resumable session', () => {
   it('that had all there was and takes no more is cut in the turn in which more waits than may', async () => {
     const app = new MemoryApp();
     const description = describeSession({}, { buffer: { maxBytes: 10_000 } });
-    const slow = app.open(description);
+    const slow = app.open({ ...description, response: new MemoryResponse(100) });
     const fast = app.arrive(description);
     slow.response.pause();
-    slow.session.send('x'.repeat(slow.response.highWaterMark));
+    slow.session.send('x'.repeat(100));
     await turns();
     for (let n = 1; n <= 9; n++) slow.session.send(`<${n}>${'x'.repeat(1_000)}`);
     expect(slow.response.isDestroyed).toBe(false);

@@ -1,7 +1,7 @@
-import { type EncodedEvent, encode } from '../event/encode.js';
+import type { EventFields } from './encode.js';
 
 /** The type of the event that tells a client that it may have missed something, so that what it shows may be wrong. */
-export const RESET = 'reset';
+const RESET = 'reset';
 
 /**
  * Why a client could not be brought to where it was:
@@ -15,6 +15,6 @@ export const RESET = 'reset';
 export type ResetReason = 'unknown' | 'expired' | 'ended' | 'trimmed' | 'future' | 'malformed';
 
 /** @param id where the client stands once it has heard of it, so that it hears of it once */
-export function resetEvent(reason: ResetReason, id: string): EncodedEvent {
-  return encode({ type: RESET, data: JSON.stringify({ reason }), id });
+export function resetFields(reason: ResetReason, id: string): EventFields {
+  return { type: RESET, data: JSON.stringify({ reason }), id };
 }
