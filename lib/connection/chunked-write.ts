@@ -68,7 +68,7 @@ function writeUnique(socket: Socket, text: string, byteLength: number): boolean 
 }
 
 /** To write a number in hexadecimal takes longer than to look whether it is the last one, as in a broadcast it is. */
-const lastSize = { byteLength: 0, line: '' };
+const lastSize = { byteLength: 0, line: `0${CRLF}` };
 
 function sizeLine(byteLength: number): string {
   if (byteLength !== lastSize.byteLength) {

@@ -26,7 +26,7 @@ export interface ConnectionContext {
   readonly flushQueue: FlushQueue;
   /** A connection begins to hold something. */
   onAttached(connection: Connection): void;
-  /** More waits in a connection, by so many bytes. */
+  /** More waits, in the outbox of a connection by so many bytes, or in a log: time to look at what there is in all. */
   onPushed(bytes: number): void;
   /** So many bytes were handed to Node. */
   onWritten(bytes: number): void;
@@ -226,10 +226,14 @@ export class Connection extends Alarm implements Outlet, ResponseListener, Flush
     return result;
   }
 
-  /** There is more in the backlog that its owner fills: it is written at the end of the turn, or now when more waits than may. */
-  wake(isTooMuch: boolean): void {
+  /** There is more in the backlog that its owner fills, and flushes at the end of the turn; what is more than may wait leaves now. */
+  onFed(isTooMuch: boolean): void {
     this.#hasEvent = true;
     if (isTooMuch && !this.#blocked) this.flush(true);
+  }
+
+  /** Writes at the end of the turn what its owner has filled its backlog with. */
+  flushSoon(): void {
     this.#scheduleFlush();
     this.context.onPushed(0);
   }
@@ -285,8 +289,9 @@ export class Connection extends Alarm implements Outlet, ResponseListener, Flush
       this.#write(slice.chunk, slice.byteLength, more, slice.isUnique);
     }
     // one slice a tick: what is written in one tick leaves in one write of the socket
-    if (this.#hasBacklog) this.#scheduleFlush();
-    else if (this.#state === 'ending') this.#finish();
+    if (this.#hasBacklog) {
+      if (slice) this.#scheduleFlush();
+    } else if (this.#state === 'ending') this.#finish();
     else if (this.#wanted && !this.#blocked) this.#tellReady();
   }
 

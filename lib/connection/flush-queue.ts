@@ -4,8 +4,8 @@ export interface Flushable {
 }
 
 /**
- * Joins what a connection gets in one turn of the event loop into one write: the first event of the turn puts the connection here, and
- * one `process.nextTick` for all of them flushes them.
+ * Joins what a connection gets in one turn of the event loop into one write: the first event of the turn puts it here, or who keeps several
+ * for one session, and one `process.nextTick` for all of them flushes them.
  */
 export class FlushQueue {
   #waiting: Flushable[] = [];
@@ -17,6 +17,18 @@ export class FlushQueue {
   readonly #run = (): void => {
     const waiting = this.#waiting;
     this.#waiting = [];
-    for (const flushable of waiting) flushable.flush();
+    let flushed = 0;
+    try {
+      for (const flushable of waiting) {
+        flushed++;
+        flushable.flush();
+      }
+    } finally {
+      // one that throws, as a method that middleware has replaced may, keeps nobody else from being written
+      if (flushed < waiting.length) {
+        this.#waiting.push(...waiting.slice(flushed));
+        process.nextTick(this.#run);
+      }
+    }
   };
 }

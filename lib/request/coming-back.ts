@@ -63,7 +63,8 @@ function receive(request: ManagedRequest, found: Return): Observable<undefined> 
 
 /** A client that has waited: the session is there, is over already, or has gone with its own client. Then there may be another by now. */
 function rejoin(request: ManagedRequest, { closeReason, log }: ManagedSession): Observable<undefined> {
-  if (closeReason === undefined || !log || request.route.options.afterEnd[closeReason] === 'restart') return comeBack(request);
+  // one that has ended before it opened has left nothing that could be come back to
+  if (closeReason === undefined || !log?.ending || log.ending.after === 'restart') return comeBack(request);
   return receive(request, log.tail > 0 ? { to: 'log', log, after: 0 } : { to: 'nothing' });
 }
 

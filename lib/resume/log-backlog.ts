@@ -25,8 +25,9 @@ const BLANK_LINE = '\n';
  */
 export class LogBacklog implements Backlog {
   #reached: Position;
-  /** Of the log's `appendedBytes`: what it was given or is lost to it, and what was there when it came, whether it reads or not. */
+  /** How much of the log's `appendedBytes` it was given, or has been told that it is lost. */
   #readBytes = 0;
+  /** What they were when it came, or was told so: what it had missed, and is in the log whether it reads or not. */
   #missedBytes = 0;
   #rest: Rest | undefined;
   #left: { readonly events: number; readonly bytes: number } | undefined;
@@ -53,7 +54,7 @@ export class LogBacklog implements Backlog {
     return this.#unreadBytes + this.ownBytes + (this.#reset ? this.#resetEvent(this.#reset).byteLength : 0);
   }
 
-  /** Nothing of the log waits. */
+  /** Nothing waits that the log could trim. */
   get hasReadAll(): boolean {
     return this.#reached === this.log.tail;
   }
@@ -104,8 +105,11 @@ export class LogBacklog implements Backlog {
 
   /** Comments and a `retry:` that wait, as one. */
   takeOwnLines(): EncodedEvent | undefined {
-    const lines = this.#takeOwn();
-    return lines && new EncodedEvent(String(lines.chunk), OWN_LINES, false);
+    const chunks: Buffer[] = [];
+    for (let slice = this.#takeOwn(); slice; slice = this.#takeOwn()) {
+      chunks.push(typeof slice.chunk === 'string' ? Buffer.from(slice.chunk) : slice.chunk);
+    }
+    return chunks.length > 0 ? new EncodedEvent(Buffer.concat(chunks).toString(), OWN_LINES, false) : undefined;
   }
 
   take(): Slice | undefined {
@@ -118,15 +122,15 @@ export class LogBacklog implements Backlog {
   discard(): void {
     this.#own?.discard();
     this.#own = undefined;
-    this.#rest = undefined;
     this.#left = this.unread;
+    this.#rest = undefined;
     this.#reached = this.log.tail;
     this.#readBytes = this.log.appendedBytes;
   }
 
   /** What of the log its client has not been given, or had not when it was let go of. */
   get unread(): { readonly events: number; readonly bytes: number } {
-    return this.#left ?? { events: this.log.tail - this.#reached, bytes: this.#unreadBytes };
+    return this.#left ?? { events: this.log.tail - this.#reached + (this.#rest ? 1 : 0), bytes: this.#unreadBytes };
   }
 
   #openOwn(): Outbox {

@@ -43,7 +43,7 @@ export class LogFollower implements ConnectionOwner {
     // when it has all, and not before: for as long as it reads, it may take its time
     connection.tellWhenReady();
     this.#reader.start(openingLines);
-    if (connection.isClosed || this.log.ending) return;
+    if (connection.isClosed || this.log.isClosed) return;
     this.#stop = [this.#follow(), this.log.onClose(() => connection.flush()), directory.read(this.log)];
   }
 
@@ -54,13 +54,15 @@ export class LogFollower implements ConnectionOwner {
 
   onReady(): void {
     const { connection, isEmpty } = this.#reader;
-    if (!this.log.ending || !isEmpty) connection.tellWhenReady();
+    if (!this.log.isClosed || !isEmpty) connection.tellWhenReady();
     else connection.end([], this.options.buffer.stallTimeoutMs);
   }
 
   #follow(): () => void {
     return this.log.events.follow(() => {
-      if (!this.#reader.onAppended()) this.#reader.connection.overflow();
+      const { connection } = this.#reader;
+      if (this.#reader.onAppended()) connection.flushSoon();
+      else connection.overflow();
     });
   }
 }

@@ -9,7 +9,10 @@ import type { SessionLog } from './session-log.js';
 /** Who is cut sooner than this, in milliseconds, may not have got what was handed over. */
 const ARRIVES_WITHIN_MS = 10_000;
 
-/** A client that reads a log, from the position that it has: the connection, and what waits for it. */
+/**
+ * A client that reads a log, from the position that it has: the connection, and what waits for it, of which that is fed. One object and not two,
+ * as an event of a fan-out finds neither in a cache: 1 to 2 % of its CPU.
+ */
 export class LogReader extends LogBacklog {
   readonly connection: Connection;
   /** Who else reads it, if anybody does; kept by whoever keeps the readers. */
@@ -20,7 +23,7 @@ export class LogReader extends LogBacklog {
     owner: ConnectionOwner,
     private readonly context: ConnectionContext,
     options: ResolvedRouteOptions,
-    response: ResponseStream,
+    readonly response: ResponseStream,
     log: SessionLog,
     private readonly after: Position,
     reset?: ResetReason,
@@ -36,7 +39,7 @@ export class LogReader extends LogBacklog {
     return { events: this.log.tail - this.after, bytes: this.log.bytesAfter(this.after) };
   }
 
-  /** It has all there is: nothing waits for it. */
+  /** Its headers are out, and nothing waits for it. */
   get isCaughtUp(): boolean {
     return this.isEmpty && !this.connection.isWaiting;
   }
@@ -52,7 +55,7 @@ export class LogReader extends LogBacklog {
    */
   onAppended(): boolean {
     const { isTooMuch } = this;
-    this.connection.wake(isTooMuch);
+    this.connection.onFed(isTooMuch);
     return !isTooMuch || !this.isTooMuch;
   }
 }

@@ -11,8 +11,9 @@ import { type Ending, type LogAddress, SessionLog } from './session-log.js';
 export const MAX_ENDED = 10_000;
 export const ENDED_MS = 10 * 60_000;
 
-/** When the logs take too much: how many are halved at a time, and how much more may come before that is done again. */
+/** When the logs take too much: how many are halved with an event, so that no event takes long. */
 const HALVINGS = 16;
+/** By how much more that is looked at again when there was nothing to let go of, as a part of the limit. */
 const SLACK = 1 / 64;
 
 /** The engine in memory: all sessions are those of this process. */
@@ -23,6 +24,8 @@ export class MemoryDirectory implements SessionDirectory, LogAccount<EncodedEven
   readonly #byKey = new Map<string, SessionLog>();
   /** Of those that are over, the ones whose events are still there, the oldest first. */
   readonly #tails = new Set<SessionLog>();
+  /** Live ones that are to be halved in this round, the longest last. */
+  #tooLong: SessionLog[] = [];
   #lookAgainAt = 0;
 
   constructor(
@@ -83,6 +86,7 @@ export class MemoryDirectory implements SessionDirectory, LogAccount<EncodedEven
   dispose(): void {
     for (const log of [...this.#live.values(), ...this.#ended.values()]) log.clear();
     for (const known of [this.#live, this.#ended, this.#byKey, this.#tails]) known.clear();
+    this.#tooLong = [];
   }
 
   cancel(): boolean {
@@ -101,28 +105,37 @@ export class MemoryDirectory implements SessionDirectory, LogAccount<EncodedEven
     loggedBytes.release(event);
   }
 
-  /** When all logs together take too much, the events of the oldest ended ones go; then the longest of the live ones lose the older half. */
+  /** When all logs together take too much, the events of the oldest ended ones go; then the longer ones of those that live lose the older half. */
   onAppended(): void {
     if (loggedBytes.total <= Math.max(this.maxTotalBytes, this.#lookAgainAt)) return;
     for (const log of this.#tails) {
       this.#dropTail(log);
       if (loggedBytes.total <= this.maxTotalBytes) return;
     }
-    for (let n = 0; n < HALVINGS && loggedBytes.total > this.maxTotalBytes && this.#halveLongest(); n++);
-    // what many logs share does not go when one of them lets go of it, and each look goes through them all
-    this.#lookAgainAt = loggedBytes.total + this.maxTotalBytes * SLACK;
+    this.#lookAgainAt = 0;
+    // what many logs share goes when the last of them lets go of it
+    for (let n = 0; n < HALVINGS && loggedBytes.total > this.maxTotalBytes; n++) {
+      if (this.#halveLongest()) continue;
+      // another application of the process may hold the rest, and each look goes through all logs
+      this.#lookAgainAt = loggedBytes.total + this.maxTotalBytes * SLACK;
+      return;
+    }
   }
 
+  /** Goes in rounds through those that are longer than the average. `false` when none has anything to give. */
   #halveLongest(): boolean {
-    let longest: SessionLog | undefined;
-    for (const log of this.#live.values()) {
-      if (log.events.size > 1 && log.events.bytes > (longest?.events.bytes ?? 0)) longest = log;
-    }
-    // another application of the process may hold the rest
-    if (!longest) return false;
-    const { events } = longest;
+    if (this.#tooLong.length === 0) this.#tooLong = this.#longerOnes();
+    const log = this.#tooLong.pop();
+    if (!log) return false;
+    const { events } = log;
     for (const half = events.bytes / 2; events.size > 1 && events.bytes > half;) events.dropOldest();
     return true;
+  }
+
+  #longerOnes(): SessionLog[] {
+    const logs = [...this.#live.values()].filter(({ events }) => events.size > 1);
+    const average = logs.reduce((sum, { events }) => sum + events.bytes, 0) / logs.length;
+    return logs.filter(({ events }) => events.bytes >= average).sort((a, b) => a.events.bytes - b.events.bytes);
   }
 
   #unlist(log: SessionLog): void {

@@ -42,8 +42,6 @@ export class ResumableOutlet implements Outlet, ConnectionOwner, SessionHost, Fl
   #eventsSent = 0;
   #bytesSent = 0;
   #isEnding = false;
-  /** The newest. */
-  #response: ResponseStream | undefined;
   /** A client comes, of whom nobody has heard yet. */
   #isArriving = false;
   /** Its headers are out. */
@@ -52,7 +50,7 @@ export class ResumableOutlet implements Outlet, ConnectionOwner, SessionHost, Fl
   #wanted = false;
   readonly #limits: Complete<ResumeOptions>;
   readonly #headStart: HeadStart;
-  /** Up to here the log may grow before anybody looks at its readers: they had all there was, and none can have too much until then. */
+  /** Up to here the log may grow before anybody looks at its readers: they had all there was, and none has too much before, but for an id line. */
   #freeUpTo: Position = 0;
   #freeUpToBytes = 0;
   #isFlushing = false;
@@ -94,7 +92,6 @@ export class ResumableOutlet implements Outlet, ConnectionOwner, SessionHost, Fl
 
   /** Takes a response in, which waits for its headers; {@link attach} begins to watch it. */
   add(response: ResponseStream, after: Position, reset?: ResetReason): void {
-    this.#response = response;
     const reader = new LogReader(this, this.context, this.options, response, this.log, after, reset);
     reader.next = this.#first;
     this.#first = reader;
@@ -293,7 +290,7 @@ export class ResumableOutlet implements Outlet, ConnectionOwner, SessionHost, Fl
     this.#headStart.tell();
     this.log.close();
     // nobody comes for the rest of what starts anew
-    if (this.log.ending?.after === 'restart') this.log.events.clear();
+    if (this.log.ending?.after === 'restart') this.log.clear();
   }
 
   /** What becomes of a client that comes back from now on. */
@@ -306,6 +303,8 @@ export class ResumableOutlet implements Outlet, ConnectionOwner, SessionHost, Fl
   /** Nobody has heard of the session, so that nobody can come back. */
   forget(): void {
     this.directory.forget(this.log);
+    // who reads it on another node is sent home
+    this.log.close();
   }
 
   /**
@@ -314,7 +313,7 @@ export class ResumableOutlet implements Outlet, ConnectionOwner, SessionHost, Fl
    */
   giveUpLog(): { readonly stream: ResponseStream; readonly ownLines: EncodedEvent | undefined } | undefined {
     const ownLines = this.#first?.takeOwnLines();
-    const stream = this.#first && this.#response;
+    const stream = this.#first?.response;
     this.forget();
     this.release();
     return stream && { stream, ownLines };
@@ -351,6 +350,7 @@ export class ResumableOutlet implements Outlet, ConnectionOwner, SessionHost, Fl
     // its own way to the next one stays, for whoever is at it
     if (reader === this.#first) this.#first = reader?.next;
     else for (const before of this.#readers) if (before.next === reader) before.next = reader?.next;
+    if (reader === this.#opening) this.#opening = undefined;
     this.#freeUpTo = 0;
     if (reader) this.#headStart.set(reader.missing);
     this.#eventsSent += connection.eventsSent;

@@ -34,8 +34,9 @@ export class SessionLog {
   /** An id line up to its position. */
   readonly #idStart: string;
   readonly #idStartLength: number;
-  #appendedBytes = 0;
-  #tail: Position = 0;
+  #appendedBytes: number;
+  #tail: Position;
+  #isClosed = false;
   /** Most take just this one, and need not look for it in the log. Until that is closed. */
   #newest: EncodedEvent | undefined;
 
@@ -43,11 +44,14 @@ export class SessionLog {
     readonly token: string,
     readonly sessionId: string,
     readonly address: LogAddress,
+    /** What is kept of them. From here on they come by {@link append} alone. */
     readonly events: HeldLog<EncodedEvent>,
   ) {
     // a copy of one piece: each event would go through the four that a template joins
     this.#idStart = Buffer.from(`id: ${token}:`, 'latin1').toString('latin1');
     this.#idStartLength = this.#idStart.length;
+    this.#tail = events.tail();
+    this.#appendedBytes = this.bytesAfter(0);
   }
 
   /** Absent while the session lives. */
@@ -60,8 +64,13 @@ export class SessionLog {
     this.#ending = ending;
   }
 
-  /** All that it has sent is here. */
+  /** All that the session has ever sent is here: nothing more comes. */
+  get isClosed(): boolean {
+    return this.#isClosed;
+  }
+
   close(): void {
+    this.#isClosed = true;
     this.#newest = undefined;
     const listeners = this.#closeListeners ?? [];
     this.#closeListeners = undefined;
@@ -87,7 +96,7 @@ export class SessionLog {
     return this.#tail;
   }
 
-  /** All that was ever appended, in bytes, id lines included: who has read so much of it has read all. */
+  /** All that was appended since this process has it, in bytes, id lines included: who has read so much of it has read all. */
   get appendedBytes(): number {
     return this.#appendedBytes;
   }

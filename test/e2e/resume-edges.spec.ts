@@ -63,6 +63,24 @@ describeEachAdapter('Coming back, at the edges', ({ startApp }) => {
     expect(waiting.map(({ response }) => response)).toEqual([undefined, undefined, undefined]);
   });
 
+  it('starts anew for who waited when the first one has gone, though its session is to stop its clients', async () => {
+    const life = await start(
+      (session) => {
+        session.send(`of session ${life.sessions.length}`);
+        return life.sessions.length === 1 ? new Promise<never>(() => undefined) : NEVER;
+      },
+      { route: { resume: { onDisconnect: 'cancel' }, afterEnd: { 'client-disconnect': 'stop' } } },
+    );
+    const first = await life.get('/life', ANN);
+    await eventually(() => life.sessions.length === 1);
+    const waiting = await life.get('/life', ANN);
+    await turns(20);
+    first.socket.destroy();
+    await waiting.waitFor('data: ');
+    expect(dataIn(waiting)).toEqual(['of session 2']);
+    expect(life.sessions[1]).toMatchObject({ state: 'open', connections: 1 });
+  });
+
   it('lets a handler that sends at the pace of its client wait while there is none', async () => {
     let sent = 0;
     const clock = new FakeClock();

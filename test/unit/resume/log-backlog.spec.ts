@@ -1,7 +1,7 @@
 import { describe, expect, it } from '@jest/globals';
 import { MAX_WRITE_BYTES, type Slice } from '../../../lib/connection/backlog.js';
 import { heldBytes } from '../../../lib/connection/held-bytes.js';
-import { encodeComment } from '../../../lib/event/encode.js';
+import { encode, encodeComment } from '../../../lib/event/encode.js';
 import type { LogLimits } from '../../../lib/log/event-log.js';
 import { LogBacklog } from '../../../lib/resume/log-backlog.js';
 import type { ResetReason } from '../../../lib/event/reset.js';
@@ -221,6 +221,29 @@ describe('what waits of a log for one connection', () => {
       log.clear();
       expect(drain(new LogBacklog(log, 1, BUFFER)).text).toBe(resetOnWire('trimmed', 'end'));
     });
+  });
+
+  it('hands on comments and retry lines that wait as one, however many and long they are', () => {
+    const backlog = new LogBacklog(logOf(0), 0, { maxBytes: 1_000_000, overflow: 'close' });
+    expect(backlog.takeOwnLines()).toBeUndefined();
+    const comments = [
+      encodeComment('ä€🙂'.repeat(20_000)),
+      encode({ retry: 7 }),
+      ...Array.from({ length: 3_000 }, (_, n) => encodeComment(`${n} é`.repeat(9))),
+    ];
+    for (const comment of comments) backlog.push(comment);
+    expect(backlog.takeOwnLines()?.text).toBe(comments.map(({ text }) => text).join(''));
+    expect(backlog.isEmpty).toBe(true);
+  });
+
+  it('says how much its client has not got, with a large event that has only begun to leave', () => {
+    const backlog = new LogBacklog(logOf(2, 150_000), 0, BUFFER);
+    const { bytes } = backlog;
+    expect(backlog.unread).toEqual({ events: 2, bytes });
+    const first = backlog.take()!.byteLength;
+    expect(backlog.unread).toEqual({ events: 2, bytes: bytes - first });
+    backlog.discard();
+    expect(backlog.unread).toEqual({ events: 2, bytes: bytes - first });
   });
 
   it('ends with the id that says end, whose length is known beforehand', () => {

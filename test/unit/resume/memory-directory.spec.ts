@@ -101,6 +101,35 @@ describe('the directory in memory', () => {
       long.events.clear();
     });
 
+    it('bounds them, however many they are and though no event is shared', () => {
+      const before = loggedBytes.total;
+      const { open } = directory(before + 2_000_000);
+      const logs = Array.from({ length: 1_500 }, (_, n) => open({ key: String(n) }));
+      for (let n = 0; n < 10; n++) {
+        for (const log of logs) {
+          fill(log, 1);
+          expect(loggedBytes.total).toBeLessThanOrEqual(before + 2_000_000);
+        }
+      }
+      const sizes = logs.map((log) => log.events.size);
+      expect(sizes.reduce((a, b) => a + b)).toBeGreaterThan(1_000);
+      expect(Math.max(...sizes)).toBeLessThanOrEqual(3);
+      for (const log of logs) log.clear();
+    });
+
+    it('bounds them again after what nobody could let go of', () => {
+      const before = loggedBytes.total;
+      const { open } = directory(before + 20_000);
+      const logs = Array.from({ length: 40 }, (_, n) => open({ key: String(n) }));
+      // of each the newest alone, which stays
+      for (const log of logs) fill(log, 1);
+      expect(loggedBytes.total).toBeGreaterThan(before + 40_000);
+      for (const log of logs.slice(1)) log.clear();
+      fill(logs[0]!, 100);
+      expect(loggedBytes.total).toBeLessThanOrEqual(before + 20_000);
+      for (const log of logs) log.clear();
+    });
+
     it('never the newest event of a live one, though that be too much', () => {
       const before = loggedBytes.total;
       const { open } = directory(1);

@@ -1,5 +1,8 @@
 import { describe, expect, it } from '@jest/globals';
-import { END_EVENT, TOKEN, numbered, sessionLog } from '../../support/session-logs.js';
+import type { EncodedEvent } from '../../../lib/event/encode.js';
+import { MemoryLog } from '../../../lib/log/memory-log.js';
+import { SessionLog } from '../../../lib/resume/session-log.js';
+import { ADDRESS, END_EVENT, TOKEN, numbered, sessionLog } from '../../support/session-logs.js';
 
 describe('the log of a session', () => {
   it('names its events by its token and where they stand', () => {
@@ -34,6 +37,17 @@ describe('the log of a session', () => {
     expect(log.bytesAfter(12)).toBe(sizeAt(13));
     expect(log.bytesAfter(8)).toBe([9, 10, 11, 12, 13].reduce((sum, position) => sum + sizeAt(position), 0));
     expect(log.bytesAfter(0)).toBe(log.appendedBytes);
+  });
+
+  it('goes on where events that are there already end, as those of another node are', () => {
+    const events = new MemoryLog<EncodedEvent>('epoch', { maxEvents: 3, maxBytes: 1_000 });
+    for (let n = 1; n <= 5; n++) events.append(numbered(n));
+    const log = new SessionLog(TOKEN, 'session', ADDRESS, events);
+    expect(log.tail).toBe(5);
+    expect(log.appendedBytes).toBe(log.bytesAfter(0));
+    expect(log.append(numbered(6))).toBe(6);
+    expect(log.at(6)?.text).toBe(numbered(6).text);
+    expect(log.bytesAfter(3)).toBe(log.appendedBytes - (numbered(3).byteLength + log.idLine(3).length));
   });
 
   it('calls its last event the end, when it is told so, and no other', () => {
