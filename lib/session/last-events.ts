@@ -6,19 +6,34 @@ import type { SessionLogger } from './safe-logger.js';
 import { ownId } from './session-errors.js';
 import type { SseSession } from './sse-session.js';
 
-type Options = Pick<ResolvedRouteOptions, 'errorEvent' | 'endEvent' | 'serializer'> & {
-  /** Those of the session's events are its own. */
+type Options = Pick<ResolvedRouteOptions, 'errorEvent' | 'endEvent' | 'serializer'>;
+
+interface Circumstances {
+  /** The client is told to come back for more. */
+  readonly goesOn: boolean;
+  /** The ids of the session's events are its own. */
   readonly givesIds: boolean;
-};
+}
 
 /** What a client is told at an end that can still be written: what failed, and that it is over. */
-export function lastEvents(session: SseSession, options: Options, logger: SessionLogger): EncodedEvent[] {
-  const events = session.closeReason === 'error' ? errorEvent(session, options, logger) : [];
-  if (options.endEvent) events.push(encode({ type: options.endEvent.type, data: JSON.stringify({ reason: session.closeReason }) }));
+export function lastEvents(
+  session: SseSession,
+  options: Options,
+  { goesOn, givesIds }: Circumstances,
+  logger: SessionLogger,
+): EncodedEvent[] {
+  const events = session.closeReason === 'error' ? errorEvent(session, options, givesIds, logger) : [];
+  if (options.endEvent && !goesOn)
+    events.push(encode({ type: options.endEvent.type, data: JSON.stringify({ reason: session.closeReason }) }));
   return events;
 }
 
-function errorEvent(session: SseSession, { errorEvent: factory, serializer, givesIds }: Options, logger: SessionLogger): EncodedEvent[] {
+function errorEvent(
+  session: SseSession,
+  { errorEvent: factory, serializer }: Options,
+  givesIds: boolean,
+  logger: SessionLogger,
+): EncodedEvent[] {
   if (factory === false) return [];
   try {
     const event = factory(session.error, session);

@@ -563,10 +563,8 @@ export class ManagedSession extends IdentifiedSession<ManagedSession> implements
     this.#resumable?.conclude(this.closeReason as CloseReason, reconnect, this.context.clock.now());
   }
 
-  #lastEvents({ reconnect }: LastWords): EncodedEvent[] {
-    const { endEvent } = this.options;
-    const options = { ...this.options, endEvent: reconnect ? (false as const) : endEvent, givesIds: this.#resumable !== undefined };
-    return lastEvents(this, options, this.context.logger);
+  #lastEvents({ reconnect = false }: LastWords): EncodedEvent[] {
+    return lastEvents(this, this.options, { goesOn: reconnect, givesIds: this.#resumable !== undefined }, this.context.logger);
   }
 
   get #deadline(): number {
