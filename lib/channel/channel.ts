@@ -35,7 +35,7 @@ export interface Channel<T = unknown> {
    * @throws SseSessionError (rejects, before anybody has it) `INVALID_EVENT`, also for an event with an id of its own or without data;
    * `SERIALIZATION_FAILED`
    */
-  publish(event: T | SseEvent | SseEventInit<T>): Promise<string>;
+  publish(event: T | SseEvent | Omit<SseEventInit<T>, 'id'>): Promise<string>;
   /**
    * Its events, for a handler to return. Every subscription reads on its own.
    * @throws SseSessionError `INVALID_CHANNEL` for options that it does not know

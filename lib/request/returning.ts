@@ -60,7 +60,8 @@ function orByKey(directory: SessionDirectory, address: LogAddress, found: Return
   return known instanceof Promise ? known.then(join) : join(known);
 }
 
-/** Guards have let this request in; what they looked at must be the same. */
+/** Guards have let this request in; what they looked at must be the same. So must the key, if both have one: the application means another session. */
 function isSame(one: LogAddress, other: LogAddress): boolean {
-  return one.principal === other.principal && one.route === other.route && one.path === other.path;
+  const isSameKey = one.key === undefined || other.key === undefined || one.key === other.key;
+  return isSameKey && one.principal === other.principal && one.route === other.route && one.path === other.path;
 }

@@ -181,7 +181,8 @@ describe('An answer that is come back to', () => {
     for (const tab of [page, early]) await streaming(answerOn(tab));
     await page.close();
     await streaming(answerOn(early));
-    expect(await textOf(answerOn(early))).toBe(WHOLE.slice(0, (await textOf(answerOn(early)))?.length));
+    const text = await textOf(answerOn(early));
+    expect(text).toBe(WHOLE.slice(0, text?.length));
     expect(await sample.upstream()).toMatchObject({ open: 1 });
     expect(await calls()).toBe(1);
   });

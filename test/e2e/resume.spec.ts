@@ -295,6 +295,25 @@ describeEachAdapter('A session with resume', ({ startApp }) => {
     expect(dataIn(nobody)).toEqual(['reset {"reason":"unknown"}']);
   });
 
+  it('is not that of an id when the application means another session by its key', async () => {
+    const { source, life, back } = await live();
+    const ann = { ...EVENT_STREAM, 'x-user': 'ann' };
+    const client = await life.get('/life', { ...ann, 'x-key': 'one' });
+    await eventually(() => life.sessions[0]?.state === 'open');
+    source.next('of one');
+    await client.waitFor('of one');
+    const id = lastId(client).replace(/:.*/, ':0');
+    const other = await back(id, { ...ann, 'x-key': 'two' });
+    await other.waitFor('reset');
+    expect(dataIn(other)).toEqual(['reset {"reason":"unknown"}']);
+    expect(life.sessions[1]).toMatchObject({ key: 'two', connections: 1 });
+    for (const key of [{}, { 'x-key': 'one' }]) {
+      const same = await back(id, { ...ann, ...key });
+      await same.waitFor('of one');
+      expect(dataIn(same)).toEqual(['of one']);
+    }
+  });
+
   it('is ended at once by a cancel, also while nobody is attached', async () => {
     const { source, life } = await live();
     const client = await life.get('/life', { ...EVENT_STREAM, 'x-user': 'ann', 'x-key': 'k' });
