@@ -62,10 +62,10 @@ function receive(request: ManagedRequest, found: Return): Observable<undefined> 
 }
 
 /** A client that has waited: the session is there, is over already, or has gone with its own client. Then there may be another by now. */
-function rejoin(request: ManagedRequest, { closeReason, log }: ManagedSession): Observable<undefined> {
+function rejoin(request: ManagedRequest, { closeReason, log }: ManagedSession, { after, reset }: FoundLog): Observable<undefined> {
   // one that has ended before it opened has left nothing that could be come back to
   if (closeReason === undefined || !log?.ending || log.ending.after === 'restart') return comeBack(request);
-  return receive(request, log.tail > 0 ? { to: 'log', log, after: 0 } : { to: 'nothing' });
+  return receive(request, log.tail > 0 ? { to: 'log', log, after, reset } : { to: 'nothing' });
 }
 
 /** The rest of a session that is over, or one that lives on another node. */
@@ -82,7 +82,7 @@ function follow(request: ManagedRequest, { log, after, reset }: FoundLog): Obser
 }
 
 /** One more client for a session that there is; while that has not opened, the client waits with the first. */
-function join(request: ManagedRequest, session: ManagedSession, { after, reset }: FoundLog): Observable<undefined> {
+function join(request: ManagedRequest, session: ManagedSession, found: FoundLog): Observable<undefined> {
   const { runtime, exchange, route, identity } = request;
   const refusal = runtime.admission.admitConnection(exchange, route.options, session);
   if (refusal) return reject(request, refusal);
@@ -93,7 +93,7 @@ function join(request: ManagedRequest, session: ManagedSession, { after, reset }
       const lookAgain = AsyncResource.bind(() => {
         stop();
         if (session.openedAt === undefined && FAILED.has(session.closeReason)) onSettled(session);
-        else defer(() => rejoin(request, session)).subscribe(subscriber);
+        else defer(() => rejoin(request, session, found)).subscribe(subscriber);
       });
       const stopWaiting = session.whenSettled(lookAgain);
       const stop = (): void => {
@@ -110,6 +110,7 @@ function join(request: ManagedRequest, session: ManagedSession, { after, reset }
       onSettled(session);
       return;
     }
+    const { after, reset } = found;
     session.attach(response, { after, reset, authorizedUntil: identity.authorizedUntil }, onSettled);
     bindSession(exchange.reply, session);
     return () => session.abandon();

@@ -13,7 +13,7 @@ export const ENDED_MS = 10 * 60_000;
 
 /** When the logs take too much: how many are halved with an event, so that no event takes long. */
 const HALVINGS = 16;
-/** By how much more that is looked at again when there was nothing to let go of, as a part of the limit. */
+/** How much is made free beyond what is too much; and by how much more it is looked at again when there was nothing to let go of. Of the limit. */
 const SLACK = 1 / 64;
 
 /** The engine in memory: all sessions are those of this process. */
@@ -24,14 +24,20 @@ export class MemoryDirectory implements SessionDirectory, LogAccount<EncodedEven
   readonly #byKey = new Map<string, SessionLog>();
   /** Of those that are over, the ones whose events are still there, the oldest first. */
   readonly #tails = new Set<SessionLog>();
-  /** Live ones that are to be halved in this round, the longest last. */
+  /** While room is made: live ones that are to be halved, the longest last. */
   #tooLong: SessionLog[] = [];
-  #lookAgainAt = 0;
+  /** From here on somebody has to give way. */
+  #roomUpTo: number;
+  /** Down to here, so that it need not be looked at with each event. */
+  readonly #enough: number;
 
   constructor(
     private readonly clock: Clock,
     private readonly maxTotalBytes: number,
-  ) {}
+  ) {
+    this.#roomUpTo = maxTotalBytes;
+    this.#enough = maxTotalBytes * (1 - SLACK);
+  }
 
   get held(): { readonly ended: number; readonly bytes: number } {
     return { ended: this.#ended.size, bytes: loggedBytes.total };
@@ -105,21 +111,34 @@ export class MemoryDirectory implements SessionDirectory, LogAccount<EncodedEven
     loggedBytes.release(event);
   }
 
-  /** When all logs together take too much, the events of the oldest ended ones go; then the longer ones of those that live lose the older half. */
   onAppended(): void {
-    if (loggedBytes.total <= Math.max(this.maxTotalBytes, this.#lookAgainAt)) return;
+    if (loggedBytes.total > this.#roomUpTo) this.#makeRoom();
+    else if (loggedBytes.total <= this.#enough) this.#relax();
+  }
+
+  /** When all logs together take too much, the events of the oldest ended ones go; then the longer ones of those that live lose the older half. */
+  #makeRoom(): void {
     for (const log of this.#tails) {
       this.#dropTail(log);
-      if (loggedBytes.total <= this.maxTotalBytes) return;
+      if (loggedBytes.total <= this.#enough) return this.#relax();
     }
-    this.#lookAgainAt = 0;
     // what many logs share goes when the last of them lets go of it
-    for (let n = 0; n < HALVINGS && loggedBytes.total > this.maxTotalBytes; n++) {
-      if (this.#halveLongest()) continue;
+    for (let n = 0; n < HALVINGS; n++) {
+      const hasGiven = this.#halveLongest();
+      if (loggedBytes.total <= this.#enough) return this.#relax();
+      if (hasGiven) continue;
       // another application of the process may hold the rest, and each look goes through all logs
-      this.#lookAgainAt = loggedBytes.total + this.maxTotalBytes * SLACK;
+      this.#roomUpTo = loggedBytes.total + this.maxTotalBytes * SLACK;
       return;
     }
+    // goes on with the next event
+    this.#roomUpTo = this.#enough;
+  }
+
+  /** There is room again. */
+  #relax(): void {
+    this.#roomUpTo = this.maxTotalBytes;
+    if (this.#tooLong.length > 0) this.#tooLong = [];
   }
 
   /** Goes in rounds through those that are longer than the average. `false` when none has anything to give. */

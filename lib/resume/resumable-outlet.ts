@@ -54,6 +54,8 @@ export class ResumableOutlet implements Outlet, ConnectionOwner, SessionHost, Fl
   #freeUpTo: Position = 0;
   #freeUpToBytes = 0;
   #isFlushing = false;
+  /** Who waits until one client has all, which may be one that comes only now. */
+  #flushWaiters: Set<() => void> | undefined;
 
   constructor(
     private readonly owner: OutletOwner,
@@ -73,30 +75,31 @@ export class ResumableOutlet implements Outlet, ConnectionOwner, SessionHost, Fl
    * @returns `false` when it has left already
    */
   receive(response: ResponseStream, after: Position, reset?: ResetReason): boolean {
-    this.add(response, after, reset);
+    const { connection } = this.add(response, after, reset);
     this.#isArriving = true;
     this.attach();
     this.#isArriving = false;
-    if (!this.isWaiting) return false;
+    if (!connection.isWaiting) return false;
     try {
       this.sendHead();
     } catch (error) {
-      const waiting = this.#waiting?.connection;
-      waiting?.release();
-      if (waiting) this.#remove(waiting);
-      this.#opening = undefined;
+      connection.release();
+      this.#remove(connection);
       throw error;
     }
-    return true;
+    // what hooks of the head do may have lost it
+    return !connection.isClosed;
   }
 
   /** Takes a response in, which waits for its headers; {@link attach} begins to watch it. */
-  add(response: ResponseStream, after: Position, reset?: ResetReason): void {
+  add(response: ResponseStream, after: Position, reset?: ResetReason): LogReader {
     const reader = new LogReader(this, this.context, this.options, response, this.log, after, reset);
     reader.next = this.#first;
     this.#first = reader;
     this.#freeUpTo = 0;
     this.#headStart.tell();
+    for (const settle of this.#flushWaiters ?? []) void reader.connection.flushed().then(settle);
+    return reader;
   }
 
   attach(): void {
@@ -183,9 +186,8 @@ export class ResumableOutlet implements Outlet, ConnectionOwner, SessionHost, Fl
   }
 
   #pushToEach(event: EncodedEvent): PushResult {
+    this.#writeBeforeToAll(event);
     for (let reader = this.#first; reader; reader = reader.next) {
-      if (reader.hasReadAll) continue;
-      this.#writeBefore(event, reader);
       // before the headers nothing can leave: it is the handler that sends too much
       if (reader.connection.isWaiting && this.#loses(event, reader)) return 'overflow';
     }
@@ -213,7 +215,13 @@ export class ResumableOutlet implements Outlet, ConnectionOwner, SessionHost, Fl
   flush(): void {
     this.#isFlushing = false;
     this.#freeUpTo = 0;
-    for (let reader = this.#first; reader; reader = reader.next) reader.connection.flush();
+    let reader = this.#first;
+    try {
+      for (; reader; reader = reader.next) reader.connection.flush();
+    } finally {
+      // one that throws, as a method that middleware has replaced may, keeps no other from being written
+      for (reader = reader?.next; reader; reader = reader.next) this.context.flushQueue.add(reader.connection);
+    }
     for (let reader = this.#first; reader; reader = reader.next) if (!reader.isCaughtUp) return;
     if (!this.#first) return;
     this.#freeUpTo = this.log.tail + this.#limits.maxEvents;
@@ -241,20 +249,34 @@ export class ResumableOutlet implements Outlet, ConnectionOwner, SessionHost, Fl
   }
 
   /** One of them has it; or none is there, and the log takes more. */
-  async flushed(): Promise<void> {
-    if (this.#first) return Promise.race(this.#readers.map(({ connection }) => connection.flushed()));
-    return this.#headStart.room(() => this.#first === undefined && !this.#isEnding);
+  flushed(): Promise<void> {
+    if (!this.#first) return this.#headStart.room(() => this.#first === undefined && !this.#isEnding);
+    return new Promise((resolve) => {
+      const waiters = (this.#flushWaiters ??= new Set());
+      const settle = (): void => {
+        waiters.delete(settle);
+        resolve();
+      };
+      waiters.add(settle);
+      for (const { connection } of this.#readers) void connection.flushed().then(settle);
+    });
   }
 
   end(lastWords: readonly EncodedEvent[], withinMs: number, closesSocket = false): void {
+    const isRead = this.#first !== undefined;
     this.#isEnding = true;
     this.#headStart.tell();
     const logged = lastWords.filter(({ committed }) => committed);
     const saysEnd = this.log.ending?.after === 'stop' && this.options.endEvent !== false;
-    for (const event of logged) this.log.append(event, saysEnd && event === logged.at(-1));
+    for (const event of logged) {
+      this.#writeBeforeToAll(event);
+      // a last response that failed at that has closed the session
+      if (this.log.isClosed) return;
+      this.log.append(event, saysEnd && event === logged.at(-1));
+    }
     this.log.close();
     const own = lastWords.filter((event) => !logged.includes(event));
-    if (!this.#first) this.owner.onAllEnded();
+    if (!isRead) this.owner.onAllEnded();
     // one whose response fails at this is gone at once, and the last of them tells the owner
     for (const { connection } of this.#readers) connection.end(own, withinMs, closesSocket);
   }
@@ -365,6 +387,10 @@ export class ResumableOutlet implements Outlet, ConnectionOwner, SessionHost, Fl
   }
 
   /** What the log would lose by an event leaves first, to whoever takes it: nothing is lost in one large turn. */
+  #writeBeforeToAll(event: EncodedEvent): void {
+    for (let reader = this.#first; reader; reader = reader.next) if (!reader.hasReadAll) this.#writeBefore(event, reader);
+  }
+
   #writeBefore(event: EncodedEvent, reader: LogReader): void {
     const { connection } = reader;
     for (let before = Infinity; !connection.isBlocked && reader.bytes < before && this.#loses(event, reader);) {

@@ -352,9 +352,8 @@ export class ManagedSession extends IdentifiedSession<ManagedSession> implements
       this.#rejoin(outlet, response, after, reset);
       return;
     }
-    const { connections } = outlet;
-    // what hooks of the head do may have ended it, or lost the client
-    if (outlet.receive(response, after, reset) && !this.#hasEnded && outlet.connections > connections) this.#resume();
+    // what hooks of the head do may have ended it
+    if (outlet.receive(response, after, reset) && !this.#hasEnded) this.#resume();
     onSettled(this);
   }
 

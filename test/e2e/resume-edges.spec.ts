@@ -81,6 +81,29 @@ describeEachAdapter('Coming back, at the edges', ({ startApp }) => {
     expect(life.sessions[1]).toMatchObject({ state: 'open', connections: 1 });
   });
 
+  it('with an id that nobody knows is told so, though the session for which it waited is over as it opens', async () => {
+    let go: (() => void) | undefined;
+    const life = await start(
+      (session) =>
+        new Promise((resolve) => {
+          go = () => {
+            session.send('a');
+            resolve(NEVER);
+          };
+        }),
+    );
+    life.manager.events$.subscribe(({ type }) => type === 'open' && life.sessions[0]!.close());
+    const first = await life.get('/life', ANN);
+    await eventually(() => life.sessions.length === 1);
+    const other = await life.get('/life', { ...ANN, 'Last-Event-ID': `${'A'.repeat(22)}:5` });
+    await turns(30);
+    go?.();
+    await other.whole();
+    expect(dataIn(first)).toEqual(['a']);
+    expect(dataIn(other)).toEqual(['reset {"reason":"unknown"}', 'a']);
+    expect(life.sessions).toHaveLength(1);
+  });
+
   it('lets a handler that sends at the pace of its client wait while there is none', async () => {
     let sent = 0;
     const clock = new FakeClock();

@@ -117,6 +117,37 @@ describe('the directory in memory', () => {
       for (const log of logs) log.clear();
     });
 
+    it('bounds them as ever once that is over which nobody could let go of', () => {
+      const before = loggedBytes.total;
+      const { sessions, open } = directory(before + 20_000);
+      const large = Array.from({ length: 40 }, (_, n) => open({ key: String(n) }));
+      for (const log of large) fill(log, 1);
+      for (const log of large) sessions.forget(log);
+      const log = open();
+      for (let n = 0; n < 100; n++) {
+        fill(log, 1);
+        expect(loggedBytes.total).toBeLessThanOrEqual(before + 20_000);
+      }
+      log.clear();
+    });
+
+    it('takes from those that are long when room is made, not from those that were', () => {
+      const before = loggedBytes.total;
+      const { sessions, open } = directory(before + 200_000);
+      const first = Array.from({ length: 20 }, (_, n) => open({ key: String(n) }));
+      for (let n = 0; n < 9; n++) for (const log of first) fill(log, 1);
+      const sizes = first.map((log) => log.events.size);
+      expect(Math.min(...sizes)).toBeLessThan(9);
+      const [quiet, ...rest] = [...first].reverse() as [SessionLog, ...SessionLog[]];
+      for (const log of rest) sessions.forget(log);
+      const kept = quiet.events.size;
+      const hog = open();
+      fill(hog, 500);
+      expect(quiet.events.size).toBe(kept);
+      expect(loggedBytes.total).toBeLessThanOrEqual(before + 200_000);
+      for (const log of [quiet, hog]) log.clear();
+    });
+
     it('bounds them again after what nobody could let go of', () => {
       const before = loggedBytes.total;
       const { open } = directory(before + 20_000);

@@ -1,6 +1,7 @@
-import { describe, expect, it } from '@jest/globals';
+import { describe, expect, it, jest } from '@jest/globals';
 import { NEVER } from 'rxjs';
 import type { ResumeOptions, RouteOptions } from '../../../lib/options/options.js';
+import type { ManagedSession } from '../../../lib/session/managed-session.js';
 import { MemoryResponse } from '../../../lib/testing/memory-response.js';
 import { blocksOf, committedIdOf } from '../../support/blocks.js';
 import { MemoryApp, type SessionDescription, handle, turns } from '../../support/memory-session.js';
@@ -352,6 +353,88 @@ describe('a connection of a resumable session', () => {
     send(10, ` ${'x'.repeat(2_000)}`);
     await turns();
     expect(dataIn(response).map((data) => Number.parseInt(data))).toEqual(Array.from({ length: last }, (_, n) => n + 1));
+  });
+
+  it.each([
+    ['that completes', (session: ManagedSession) => session.complete(), ['a', 'end']],
+    ['that fails', (session: ManagedSession) => session.end('error', new Error('broken')), ['a', 'error', 'end']],
+  ])('has the last event of a session %s, with a log of one', async (_, end, expected) => {
+    const app = new MemoryApp();
+    const { session, response } = app.open(describeSession({ maxEvents: 1 }, { endEvent: { type: 'end' } }));
+    await turns();
+    session.send('a');
+    end(session);
+    await turns();
+    expect(dataIn(response).map((data) => data.split(' ')[0])).toEqual(expected);
+    expect(session.state).toBe('closed');
+  });
+
+  it('settles flushed() though another one, from before it came, takes nothing any more', async () => {
+    const app = new MemoryApp();
+    const description = { ...describeSession({}), response: new MemoryResponse(10) };
+    const { session, response } = app.open(description);
+    response.pause();
+    session.send('x'.repeat(100));
+    await turns();
+    const flushed: number[] = [];
+    for (const n of [1, 2, 3]) void session.flushed().then(() => flushed.push(n));
+    await turns();
+    expect(flushed).toEqual([]);
+    const back = app.arrive({ ...description, response: new MemoryResponse() }, `${session.log!.token}:0`);
+    app.clock.advance(1);
+    await turns();
+    expect(dataIn(back.response)).toHaveLength(1);
+    expect(flushed).toEqual([1, 2, 3]);
+    expect(session.connections).toBe(2);
+  });
+
+  it('is written to though the response of another one throws whatever is done to it', async () => {
+    const app = new MemoryApp();
+    const description = describeSession({});
+    const { session, response } = app.open(description);
+    const bad = new MemoryResponse();
+    app.arrive({ ...description, response: bad });
+    session.send('one');
+    await turns();
+    const refuse = (): never => {
+      throw new Error('not ours');
+    };
+    bad.write = bad.destroy = refuse;
+    const ticks: (() => void)[] = [];
+    const nextTick = jest.spyOn(process, 'nextTick').mockImplementation((tick) => void ticks.push(tick as () => void));
+    try {
+      session.send('two');
+      expect(ticks.shift()).toThrow('not ours');
+      while (ticks.length > 0) ticks.shift()?.();
+    } finally {
+      nextTick.mockRestore();
+    }
+    expect(dataIn(response)).toEqual(['one', 'two']);
+  });
+
+  it('begins with its opening lines, though what hooks of its head send cuts another one', async () => {
+    const app = new MemoryApp();
+    const description = describeSession({}, { buffer: { maxBytes: 1_000 } });
+    const slow = app.open({ ...description, response: new MemoryResponse(10) });
+    const { session } = slow;
+    slow.response.pause();
+    // the response takes the first, and the second waits
+    for (let n = 0; n < 2; n++) {
+      session.send('x'.repeat(900));
+      await turns();
+    }
+    const response = new MemoryResponse();
+    const open = response.open.bind(response);
+    response.open = () => {
+      session.send('y'.repeat(600));
+      open();
+    };
+    app.arrive({ ...description, response }, `${session.log!.token}:0`);
+    await turns();
+    expect(slow.response.isDestroyed).toBe(true);
+    expect(response.received).toMatch(/^id: [\w-]{22}:0\ndata: xxx/);
+    expect(dataIn(response)).toHaveLength(3);
+    expect(app.events).toEqual(['open', 'detach slow-client', 'attach']);
   });
 
   it('gets comments too, of which none goes into the log', async () => {
