@@ -182,13 +182,15 @@ export class Connection extends Alarm implements Outlet, ResponseListener, Flush
     if (this.#state === 'opening') this.#state = 'open';
   }
 
-  start(openingLines: string): void {
+  start(openingLines: string): boolean {
     this.#lastWriteAt = this.context.wheel.clock.now();
     // a number in ASCII: as many bytes as characters
     if (openingLines) this.#write(openingLines, openingLines.length);
     this.flush();
     // a response may fail at its first write
-    if (!this.isClosed) this.context.wheel.set(this, this.#nextDeadline(this.#lastWriteAt));
+    if (this.isClosed) return false;
+    this.context.wheel.set(this, this.#nextDeadline(this.#lastWriteAt));
+    return true;
   }
 
   get isWaiting(): boolean {

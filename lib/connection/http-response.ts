@@ -202,7 +202,12 @@ export class HttpResponse implements ResponseStream {
 
   #cut(): void {
     if (!this.#stream) {
-      this.#response.destroy();
+      try {
+        this.#response.destroy();
+      } catch {
+        // middleware has replaced it; the socket is Node's own
+        this.#socket?.destroy();
+      }
       return;
     }
     // destroy() alone resets the stream with NO_ERROR, which a client takes for a complete answer

@@ -32,8 +32,11 @@ export interface Outlet {
   tellWhenReady(): void;
   /** Sends the headers. Throws what Node, or an `on-headers` hook, has against them; then they can still be sent by others. */
   sendHead(): void;
-  /** Writes `openingLines`, which stand at the head of the first event's block, and what waits. */
-  start(openingLines: string): void;
+  /**
+   * Writes `openingLines`, which stand at the head of the first event's block, and what waits.
+   * @returns `false` when the response has failed at that, or is gone
+   */
+  start(openingLines: string): boolean;
   /** Resolves when all that was pushed has been handed to the kernel, or nobody is there to take it. */
   flushed(): Promise<void>;
   /**

@@ -45,8 +45,8 @@ export class LogReader extends LogBacklog {
   }
 
   /** Writes the opening lines, what it has missed, and from then on what comes. */
-  start(openingLines: string): void {
-    this.connection.start(openingLines + this.idLine);
+  start(openingLines: string): boolean {
+    return this.connection.start(openingLines + this.idLine);
   }
 
   /**

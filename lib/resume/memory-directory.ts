@@ -30,12 +30,14 @@ export class MemoryDirectory implements SessionDirectory, LogAccount<EncodedEven
   #roomUpTo: number;
   /** Down to here, so that it need not be looked at with each event. */
   readonly #enough: number;
+  readonly #slack: number;
 
   constructor(
     private readonly clock: Clock,
     private readonly maxTotalBytes: number,
   ) {
     this.#roomUpTo = maxTotalBytes;
+    this.#slack = maxTotalBytes * SLACK;
     this.#enough = maxTotalBytes * (1 - SLACK);
   }
 
@@ -114,6 +116,9 @@ export class MemoryDirectory implements SessionDirectory, LogAccount<EncodedEven
   onAppended(): void {
     if (loggedBytes.total > this.#roomUpTo) this.#makeRoom();
     else if (loggedBytes.total <= this.#enough) this.#relax();
+    // what nobody could let go of becomes less
+    else if (loggedBytes.total + this.#slack < this.#roomUpTo)
+      this.#roomUpTo = Math.max(this.maxTotalBytes, loggedBytes.total + this.#slack);
   }
 
   /** When all logs together take too much, the events of the oldest ended ones go; then the longer ones of those that live lose the older half. */
@@ -128,7 +133,7 @@ export class MemoryDirectory implements SessionDirectory, LogAccount<EncodedEven
       if (loggedBytes.total <= this.#enough) return this.#relax();
       if (hasGiven) continue;
       // another application of the process may hold the rest, and each look goes through all logs
-      this.#roomUpTo = loggedBytes.total + this.maxTotalBytes * SLACK;
+      this.#roomUpTo = loggedBytes.total + this.#slack;
       return;
     }
     // goes on with the next event

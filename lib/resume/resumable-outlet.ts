@@ -55,7 +55,7 @@ export class ResumableOutlet implements Outlet, ConnectionOwner, SessionHost, Fl
   #freeUpToBytes = 0;
   #isFlushing = false;
   /** Who waits until one client has all, which may be one that comes only now. */
-  #flushWaiters: Set<() => void> | undefined;
+  #flushWaiters: Set<(by: Connection) => void> | undefined;
 
   constructor(
     private readonly owner: OutletOwner,
@@ -85,6 +85,8 @@ export class ResumableOutlet implements Outlet, ConnectionOwner, SessionHost, Fl
     } catch (error) {
       connection.release();
       this.#remove(connection);
+      // it may have cut the others before it failed
+      if (!this.#first) this.owner.onDetached('left', undefined, this.connections === 0);
       throw error;
     }
     // what hooks of the head do may have lost it
@@ -98,7 +100,8 @@ export class ResumableOutlet implements Outlet, ConnectionOwner, SessionHost, Fl
     this.#first = reader;
     this.#freeUpTo = 0;
     this.#headStart.tell();
-    for (const settle of this.#flushWaiters ?? []) void reader.connection.flushed().then(settle);
+    const { connection } = reader;
+    for (const settle of this.#flushWaiters ?? []) void connection.flushed().then(() => settle(connection));
     return reader;
   }
 
@@ -239,13 +242,13 @@ export class ResumableOutlet implements Outlet, ConnectionOwner, SessionHost, Fl
     this.#opening?.connection.sendHead();
   }
 
-  start(openingLines: string): void {
+  start(openingLines: string): boolean {
     const reader = this.#opening;
     this.#opening = undefined;
-    if (!reader || reader.connection.isClosed) return;
+    if (!reader || reader.connection.isClosed) return false;
     // before it begins, as it may have no more to write after that
     if (this.#wanted) reader.connection.tellWhenReady();
-    reader.start(openingLines);
+    return reader.start(openingLines);
   }
 
   /** One of them has it; or none is there, and the log takes more. */
@@ -253,30 +256,31 @@ export class ResumableOutlet implements Outlet, ConnectionOwner, SessionHost, Fl
     if (!this.#first) return this.#headStart.room(() => this.#first === undefined && !this.#isEnding);
     return new Promise((resolve) => {
       const waiters = (this.#flushWaiters ??= new Set());
-      const settle = (): void => {
+      const settle = ({ isClosed }: Connection): void => {
+        // one that has left has nothing
+        if (isClosed && this.#first) return;
         waiters.delete(settle);
         resolve();
       };
       waiters.add(settle);
-      for (const { connection } of this.#readers) void connection.flushed().then(settle);
+      for (const { connection } of this.#readers) void connection.flushed().then(() => settle(connection));
     });
   }
 
   end(lastWords: readonly EncodedEvent[], withinMs: number, closesSocket = false): void {
-    const isRead = this.#first !== undefined;
-    this.#isEnding = true;
-    this.#headStart.tell();
     const logged = lastWords.filter(({ committed }) => committed);
     const saysEnd = this.log.ending?.after === 'stop' && this.options.endEvent !== false;
     for (const event of logged) {
+      // a response that fails at this is one less
       this.#writeBeforeToAll(event);
-      // a last response that failed at that has closed the session
       if (this.log.isClosed) return;
       this.log.append(event, saysEnd && event === logged.at(-1));
     }
+    this.#isEnding = true;
+    this.#headStart.tell();
     this.log.close();
     const own = lastWords.filter((event) => !logged.includes(event));
-    if (!isRead) this.owner.onAllEnded();
+    if (!this.#first) this.owner.onAllEnded();
     // one whose response fails at this is gone at once, and the last of them tells the owner
     for (const { connection } of this.#readers) connection.end(own, withinMs, closesSocket);
   }

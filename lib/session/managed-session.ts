@@ -522,14 +522,11 @@ export class ManagedSession extends IdentifiedSession<ManagedSession> implements
 
   /** One more client is there. */
   #resume(): void {
-    const outlet = this.#outlet;
     if (this.state === 'detached') this.#go('open');
     this.#lifetime.attach();
     this.context.wheel.set(this.#alarm, this.#deadline);
-    const { connections } = outlet;
-    outlet.start(retryLine(this.options.retryMs, this.context.random));
-    // after the opening lines, as one who hears of it may end the session at once; a response may fail at its first write
-    if (outlet.connections === connections) this.context.onAttached(this);
+    // after the opening lines, as one who hears of it may end the session at once
+    if (this.#outlet.start(retryLine(this.options.retryMs, this.context.random))) this.context.onAttached(this);
   }
 
   #openLog(response: ResponseStream, reset: ResetReason | undefined): ResumableOutlet | undefined {

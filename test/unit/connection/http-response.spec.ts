@@ -27,3 +27,15 @@ describe('what a client has acknowledged', () => {
     expect(response.acknowledgedBytes(0)).toBeUndefined();
   });
 });
+
+describe('a response that is cut', () => {
+  it('takes its socket with it when its destroy() has been replaced by one that throws', () => {
+    let isDestroyed = false;
+    const socket = { destroy: () => (isDestroyed = true) } as unknown as Socket;
+    const destroy = (): never => {
+      throw new Error('not ours');
+    };
+    new HttpResponse({ ...control, request, response: { socket, destroy, off: () => undefined } as unknown as ServerResponse }).destroy();
+    expect(isDestroyed).toBe(true);
+  });
+});

@@ -369,6 +369,46 @@ describe('a connection of a resumable session', () => {
     expect(session.state).toBe('closed');
   });
 
+  it('leaves its last words to who comes back, though its response fails at what would be lost by them', async () => {
+    const app = new MemoryApp();
+    const description = describeSession({ maxEvents: 2 }, { endEvent: { type: 'end' } });
+    const { session, response } = app.open(description);
+    session.send('a');
+    await turns();
+    session.send('b');
+    session.send('c');
+    response.write = () => {
+      throw new Error('not ours');
+    };
+    session.complete();
+    expect(session.state).toBe('closed');
+    const back = app.arrive(description, `${session.log!.token}:2`);
+    await turns();
+    expect(dataIn(back.response).map((data) => data.split(' ')[0])).toEqual(['c', 'end']);
+    expect(back.response.received).toContain(':end\n');
+  });
+
+  it('does not settle flushed() by leaving while another one has something', async () => {
+    const app = new MemoryApp();
+    const description = { ...describeSession({}), response: new MemoryResponse(10) };
+    const { session, response } = app.open(description);
+    response.pause();
+    session.send('x'.repeat(100));
+    await turns();
+    let isFlushed = false;
+    void session.flushed().then(() => (isFlushed = true));
+    const visitor = new MemoryResponse(10);
+    visitor.pause();
+    app.arrive({ ...description, response: visitor }, `${session.log!.token}:0`);
+    await turns();
+    visitor.disconnect();
+    await turns();
+    expect(isFlushed).toBe(false);
+    response.disconnect();
+    await turns();
+    expect(isFlushed).toBe(true);
+  });
+
   it('settles flushed() though another one, from before it came, takes nothing any more', async () => {
     const app = new MemoryApp();
     const description = { ...describeSession({}), response: new MemoryResponse(10) };
