@@ -388,13 +388,19 @@ describe('a connection of a resumable session', () => {
     expect(back.response.received).toContain(':end\n');
   });
 
-  it('does not settle flushed() by leaving while another one has something', async () => {
+  /** A session whose client takes nothing any more. */
+  async function stuck() {
     const app = new MemoryApp();
     const description = { ...describeSession({}), response: new MemoryResponse(10) };
     const { session, response } = app.open(description);
     response.pause();
     session.send('x'.repeat(100));
     await turns();
+    return { app, description, session, response };
+  }
+
+  it('does not settle flushed() by leaving while another one has something', async () => {
+    const { app, description, session, response } = await stuck();
     let isFlushed = false;
     void session.flushed().then(() => (isFlushed = true));
     const visitor = new MemoryResponse(10);
@@ -410,12 +416,7 @@ describe('a connection of a resumable session', () => {
   });
 
   it('settles flushed() though another one, from before it came, takes nothing any more', async () => {
-    const app = new MemoryApp();
-    const description = { ...describeSession({}), response: new MemoryResponse(10) };
-    const { session, response } = app.open(description);
-    response.pause();
-    session.send('x'.repeat(100));
-    await turns();
+    const { app, description, session } = await stuck();
     const flushed: number[] = [];
     for (const n of [1, 2, 3]) void session.flushed().then(() => flushed.push(n));
     await turns();
